@@ -1,0 +1,245 @@
+//! The contract of a log, for the embedded journal and for Kafka alike.
+//!
+//! ```text
+//!   collector ── enqueue ──▶ ┌──────────────────────────────┐ ── fetch ──▶ task
+//!                            │ topic-0  ▒▒▒▒▒▒▒▒▒▒          │               │
+//!   task ────── transact ──▶ │ topic-1  ▒▒▒▒▒▒              │ ◀─ transact ──┘
+//!                            │ positions of every task      │
+//!                            └──────────────────────────────┘
+//!              first readable offset ▲          ▲ end: what a reader may see
+//! ```
+//!
+//! What must hold (the ids are those of `docs/invariants.md`):
+//!
+//! * **L1** an append resolves only after its records survive a power cut.
+//! * **L2** offsets of a partition only grow and are never reused. They may have gaps; a log
+//!   without gaps says so with [`LogAdmin::is_gapless`].
+//! * **L3** readers see nothing undurable or uncommitted.
+//! * **P2** a transaction holds outputs, positions and consumed offsets, or nothing.
+//! * **P5** an owner fenced once never commits again.
+//!
+//! **In doubt, reopen.** After any error of [`Writer::transact`] but a refusal before anything
+//! was sent (see [`crate::TransactError`]), the outcome is unknown: drop the writer and all that
+//! is in memory, [`Log::open`] again and go on from what is committed.
+
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as PollContext, Poll};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use millstream_model::{
+    Epoch, LogId, LogPosition, Offset, RecordBatch, TaskId, TopicName, TopicPartition,
+};
+use millstream_runtime::Context;
+use tokio::sync::oneshot;
+
+use crate::error::{
+    AdminError, EnqueueError, FetchError, OpenError, ReaderError, TransactError,
+};
+use crate::topic::{Topic, TopicConfig};
+use crate::transaction::{Appended, Committed, OffsetBatch, Transaction};
+
+/// Who opens a task, and what the task reads.
+#[derive(Debug, Clone)]
+pub struct Owner {
+    /// The task. One task has one owner and one transaction at a time.
+    pub task: TaskId,
+    /// What the task consumes. Retention keeps everything that a registered task has not read.
+    pub inputs: Vec<TopicPartition>,
+    /// The name under which the task's positions stood before it was renamed.
+    pub renamed_from: Option<TaskId>,
+}
+
+/// A task, opened: the caller is its only owner until somebody else opens it.
+#[derive(Debug)]
+pub struct Opened {
+    /// The fencing number of this ownership.
+    pub epoch: Epoch,
+    /// What the task committed so far.
+    pub committed: Committed,
+    /// Commits transactions of this task.
+    pub writer: Box<dyn Writer>,
+}
+
+/// A partitioned log.
+///
+/// All calls are finite: they end with an error when `cx` ends. Cancelling `open` or `transact`
+/// leaves the outcome unknown; the other calls change nothing when cancelled.
+#[async_trait]
+pub trait Log: Debug + Send + Sync {
+    /// Makes the caller the only owner of a task.
+    ///
+    /// Fences any earlier owner, waits until that one's last transaction is settled, and returns
+    /// the task's committed positions and a writer. Inputs without a committed position are read
+    /// from the first readable offset when the task never began, and refused otherwise
+    /// ([`OpenError::Position`]).
+    async fn open(&self, cx: &Context, owner: &Owner) -> Result<Opened, OpenError>;
+
+    /// Appends records without an owner; all of them, atomically, or none.
+    ///
+    /// Never waits: a full log answers at once. The returned future resolves when the records
+    /// are durable (L1), also if it is dropped; only then may a client be told. A Kafka log,
+    /// which has no atomic append over partitions, resolves with the first error, and then an
+    /// unknown part of the batch is stored.
+    fn enqueue(
+        &self,
+        records: Vec<(TopicPartition, RecordBatch)>,
+    ) -> Result<Append, EnqueueError>;
+
+    /// Starts reading one partition at `from`.
+    ///
+    /// Refuses, and never rounds, a position that names another log, topic or incarnation, or
+    /// that lies outside [`Log::bounds`] ([`ReaderError::Position`]).
+    async fn reader(
+        &self,
+        cx: &Context,
+        partition: &TopicPartition,
+        from: LogPosition,
+    ) -> Result<Box<dyn LogReader>, ReaderError>;
+
+    /// Returns the first readable position and the end that a reader may see now.
+    async fn bounds(&self, cx: &Context, partition: &TopicPartition)
+    -> Result<Bounds, ReaderError>;
+
+    /// Returns what a task committed, without owning it; `None` when it was never opened.
+    async fn committed(&self, cx: &Context, task: &TaskId)
+    -> Result<Option<Committed>, ReaderError>;
+
+    /// Returns the log's administration.
+    fn admin(&self) -> Arc<dyn LogAdmin>;
+}
+
+/// Changes what a log consists of.
+#[async_trait]
+pub trait LogAdmin: Debug + Send + Sync {
+    /// Returns the identity of the log.
+    fn log_id(&self) -> LogId;
+
+    /// Tells whether offsets count records: no control records, no compaction.
+    fn is_gapless(&self) -> bool;
+
+    /// Creates a topic, or finds it with the same number of partitions and applies the rest of
+    /// `config`. Idempotent; a different number of partitions is refused.
+    async fn ensure_topic(
+        &self,
+        cx: &Context,
+        name: &TopicName,
+        config: &TopicConfig,
+    ) -> Result<Topic, AdminError>;
+
+    /// Returns every topic, by name.
+    async fn topics(&self, cx: &Context) -> Result<Vec<Topic>, AdminError>;
+
+    /// Returns every task that was ever opened and not released.
+    async fn tasks(&self, cx: &Context) -> Result<Vec<TaskId>, AdminError>;
+
+    /// Makes records before `before` unreadable and lets retention take their space.
+    ///
+    /// Refused when it would pass a registered task's position (P4).
+    async fn trim(
+        &self,
+        cx: &Context,
+        partition: &TopicPartition,
+        before: Offset,
+    ) -> Result<(), AdminError>;
+}
+
+/// Commits the transactions of one task.
+#[async_trait]
+pub trait Writer: Debug + Send {
+    /// Commits records, consumed offsets and positions: all of it or nothing (P2, P3).
+    ///
+    /// Returns when the transaction is durable and visible to readers. Errors whose
+    /// [`TransactError::is_refusal`] is true changed nothing and the writer may go on; after any
+    /// other the writer is dead and the task must be opened again.
+    async fn transact(
+        &mut self,
+        cx: &Context,
+        transaction: Transaction,
+    ) -> Result<(), TransactError>;
+}
+
+/// Reads one partition in order.
+#[async_trait]
+pub trait LogReader: Debug + Send {
+    /// Returns committed records from the reader's place on, and moves it.
+    ///
+    /// Waits up to `limits.wait_max` for the first record, then returns what is there, at least
+    /// one record even if it alone exceeds `limits.bytes_max`. An empty answer may still move
+    /// `next` past control records. Cancel-safe: a dropped call moved nothing.
+    async fn fetch(&mut self, cx: &Context, limits: FetchLimits) -> Result<Fetched, FetchError>;
+}
+
+/// How much one fetch may bring, and how long it may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct FetchLimits {
+    /// The most bytes of encoded records, unless a single record is larger.
+    pub bytes_max: usize,
+    /// How long to wait when there is nothing.
+    pub wait_max: Duration,
+}
+
+/// What one fetch brought.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    /// Records in order; offsets are contiguous within a batch and grow between batches.
+    pub batches: Vec<OffsetBatch>,
+    /// Where to go on: commit this as consumed once the records are dealt with.
+    pub next: LogPosition,
+    /// The end a reader could see when this answer was made: `end - next` is the lag in offsets.
+    pub end: Offset,
+}
+
+impl Fetched {
+    /// Returns the number of records.
+    pub fn len(&self) -> u64 {
+        self.batches.iter().map(|batch| u64::from(batch.records.len())).sum()
+    }
+
+    /// Returns whether no record came.
+    pub fn is_empty(&self) -> bool {
+        self.batches.iter().all(|batch| batch.records.is_empty())
+    }
+}
+
+/// The readable part of a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// The first readable position.
+    pub start: LogPosition,
+    /// The position after the last durable and committed record (high watermark, or last stable
+    /// offset on Kafka).
+    pub end: LogPosition,
+}
+
+/// An append on its way; resolves when it is durable, with the offsets each partition gave.
+///
+/// Dropping it does not take the append back.
+#[derive(Debug)]
+#[must_use = "tell the client only after this resolved"]
+pub struct Append {
+    done: oneshot::Receiver<Result<Vec<Appended>, EnqueueError>>,
+}
+
+/// Resolves an [`Append`].
+pub type AppendDone = oneshot::Sender<Result<Vec<Appended>, EnqueueError>>;
+
+impl Append {
+    /// Builds an append and what resolves it; dropping the latter resolves it as unknown.
+    pub fn channel() -> (AppendDone, Self) {
+        let (tx, rx) = oneshot::channel();
+        (tx, Self { done: rx })
+    }
+}
+
+impl Future for Append {
+    type Output = Result<Vec<Appended>, EnqueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.done)
+            .poll(cx)
+            .map(|result| result.unwrap_or(Err(EnqueueError::Unknown)))
+    }
+}

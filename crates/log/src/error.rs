@@ -1,0 +1,359 @@
+//! What can go wrong with a log, split where callers act differently.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_model::{
+    Classify, ErrorClass, Incarnation, LogId, Offset, TaskId, TopicId, TopicName, TopicPartition,
+};
+use millstream_runtime::Cancelled;
+use thiserror::Error;
+
+/// A position that does not fit the log it is used on: refused, never skipped, never rounded.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PositionRefused {
+    /// The position belongs to another log.
+    #[error(
+        "position of {partition} belongs to log {named}, this is log {found}; \
+         restore the log it belongs to, or give the task a new start position"
+    )]
+    OtherLog {
+        /// The partition.
+        partition: TopicPartition,
+        /// The log the position names.
+        named: LogId,
+        /// The log that is open.
+        found: LogId,
+    },
+    /// The topic was deleted and created anew.
+    #[error(
+        "position of {partition} belongs to topic id {named}, the topic now has id {found}: it was \
+         created anew; give the task a new start position to read the new topic"
+    )]
+    OtherTopic {
+        /// The partition.
+        partition: TopicPartition,
+        /// The topic id the position names.
+        named: TopicId,
+        /// The topic id that exists.
+        found: TopicId,
+    },
+    /// Another history stands before the offset: a backup was restored and has grown since.
+    #[error(
+        "position {offset} of {partition} follows incarnation {named}, the log has {found} there: \
+         the log was restored from an older state; give the task a new start position, or restore \
+         the newer log"
+    )]
+    OtherHistory {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The incarnation the position names.
+        named: Incarnation,
+        /// The incarnation of the record before the offset.
+        found: Incarnation,
+    },
+    /// The log ends before the offset: records after its end were lost.
+    #[error(
+        "position {offset} of {partition} lies beyond its end {end}: the log lost records, or was \
+         restored from an older state; restore the newer log, or give the task a new start position"
+    )]
+    BeyondEnd {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The end of the partition.
+        end: Offset,
+    },
+    /// The records at the offset are gone.
+    #[error(
+        "position {offset} of {partition} lies before its first readable offset {start}: the \
+         records between were deleted; give the task a new start position to accept the gap"
+    )]
+    BeforeStart {
+        /// The partition.
+        partition: TopicPartition,
+        /// The offset.
+        offset: Offset,
+        /// The first readable offset.
+        start: Offset,
+    },
+    /// The task began and its position is gone.
+    #[error(
+        "task {task} has committed before, but its position of {partition} is gone; give the task a \
+         new start position"
+    )]
+    Lost {
+        /// The task.
+        task: TaskId,
+        /// The input without a position.
+        partition: TopicPartition,
+    },
+}
+
+/// Why a task could not be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// A committed position does not fit this log.
+    #[error(transparent)]
+    Position(#[from] PositionRefused),
+    /// An input does not exist.
+    #[error("{0} does not exist")]
+    UnknownPartition(TopicPartition),
+    /// The worker owns as many tasks as it may.
+    #[error("task {task} is one too many: a worker owns at most {tasks_max}")]
+    TooManyTasks {
+        /// The task.
+        task: TaskId,
+        /// The bound.
+        tasks_max: usize,
+    },
+    /// Nothing more can be written.
+    #[error("log is full")]
+    Full,
+    /// The log is draining or closed.
+    #[error("log is closed")]
+    Closed,
+    /// The disk or the broker failed.
+    #[error("log storage")]
+    Storage(#[source] io::Error),
+    /// The caller gave up.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Why records were not appended.
+#[derive(Debug, Error)]
+pub enum EnqueueError {
+    /// The append queue or the byte budget is full.
+    #[error("log is full, try again in {} ms", retry_after.as_millis())]
+    Full {
+        /// When room is expected, from the bytes that wait and the rate at which they drain.
+        retry_after: Duration,
+    },
+    /// A partition does not exist.
+    #[error("{0} does not exist")]
+    UnknownPartition(TopicPartition),
+    /// The batch exceeds what one append may hold.
+    #[error("append of {bytes} bytes exceeds the limit of {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// The log is draining or closed; nothing was appended.
+    #[error("log is closed")]
+    Closed,
+    /// The disk or the broker failed; whether the records are stored is unknown.
+    #[error("log storage")]
+    Storage(#[source] io::Error),
+    /// The log ended before it answered; whether the records are stored is unknown.
+    #[error("log ended before the append was settled")]
+    Unknown,
+}
+
+/// Why a transaction did not commit, or may not have.
+#[derive(Debug, Error)]
+pub enum TransactError {
+    /// Somebody else opened the task: this owner is done for good (P5).
+    #[error("task {task} has a newer owner")]
+    Fenced {
+        /// The task.
+        task: TaskId,
+    },
+    /// The log is too full for this kind of transaction; nothing changed.
+    #[error("log is full for this transaction")]
+    Full,
+    /// The transaction exceeds a limit; nothing changed.
+    #[error("transaction of {bytes} bytes exceeds the limit of {bytes_max}")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// A partition does not exist; nothing changed.
+    #[error("{0} does not exist")]
+    UnknownPartition(TopicPartition),
+    /// A position is too large, names an input the task does not own, or moves backwards;
+    /// nothing changed.
+    #[error("position of {name}: {reason}")]
+    Position {
+        /// Which.
+        name: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// The log is draining or closed; nothing changed.
+    #[error("log is closed")]
+    Closed,
+    /// The disk or the broker failed; whether the transaction committed is unknown.
+    #[error("log storage")]
+    Storage(#[source] io::Error),
+    /// The call was given up; whether the transaction committed is unknown.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl TransactError {
+    /// Tells whether the transaction was refused before anything was written, so that the writer
+    /// may go on; after any other error the task must be opened again.
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Full | Self::TooLarge { .. } | Self::UnknownPartition(_) => true,
+            Self::Position { .. } | Self::Closed => true,
+            Self::Fenced { .. } | Self::Storage(_) | Self::Cancelled(_) => false,
+        }
+    }
+}
+
+/// Why reading could not start, or a position could not be looked up.
+#[derive(Debug, Error)]
+pub enum ReaderError {
+    /// The position does not fit this log.
+    #[error(transparent)]
+    Position(#[from] PositionRefused),
+    /// The partition does not exist.
+    #[error("{0} does not exist")]
+    UnknownPartition(TopicPartition),
+    /// The log is closed.
+    #[error("log is closed")]
+    Closed,
+    /// The disk or the broker failed.
+    #[error("log storage")]
+    Storage(#[source] io::Error),
+    /// Stored bytes do not match their checksum or contradict each other.
+    #[error("{} at byte {at} is corrupt: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in it.
+        at: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The caller gave up.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+/// Why a fetch brought nothing: the same reasons as for starting to read.
+pub type FetchError = ReaderError;
+
+/// Why administration did not do what was asked.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// A topic exists with another number of partitions.
+    #[error("topic {topic} has {found} partitions, {wanted} were asked for; the number is fixed")]
+    Partitions {
+        /// The topic.
+        topic: TopicName,
+        /// How many it has.
+        found: u32,
+        /// How many were asked for.
+        wanted: u32,
+    },
+    /// A configuration value lies outside its range.
+    #[error("topic {topic}: {reason}")]
+    Config {
+        /// The topic.
+        topic: TopicName,
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// Trimming would pass what a task has not read (P4).
+    #[error("trim of {partition} before {before} would pass task {task}, which is at {position}")]
+    PassesPosition {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the trim would end.
+        before: Offset,
+        /// The task it would pass.
+        task: TaskId,
+        /// That task's position.
+        position: Offset,
+    },
+    /// The partition does not exist.
+    #[error("{0} does not exist")]
+    UnknownPartition(TopicPartition),
+    /// Nothing more can be written.
+    #[error("log is full")]
+    Full,
+    /// The log is closed.
+    #[error("log is closed")]
+    Closed,
+    /// The disk or the broker failed.
+    #[error("log storage")]
+    Storage(#[source] io::Error),
+    /// The caller gave up.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl Classify for PositionRefused {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
+impl Classify for OpenError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Position(error) => error.class(),
+            Self::UnknownPartition(_) | Self::TooManyTasks { .. } => ErrorClass::Invalid,
+            Self::Full => ErrorClass::Overloaded,
+            Self::Closed | Self::Storage(_) => ErrorClass::Transient,
+            Self::Cancelled(error) => error.class(),
+        }
+    }
+}
+
+impl Classify for EnqueueError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Full { .. } => ErrorClass::Overloaded,
+            Self::UnknownPartition(_) | Self::TooLarge { .. } => ErrorClass::Invalid,
+            Self::Closed | Self::Storage(_) | Self::Unknown => ErrorClass::Transient,
+        }
+    }
+}
+
+impl Classify for TransactError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Full => ErrorClass::Overloaded,
+            Self::TooLarge { .. } | Self::UnknownPartition(_) => ErrorClass::Invalid,
+            Self::Position { .. } => ErrorClass::Bug,
+            Self::Fenced { .. } | Self::Closed | Self::Storage(_) => ErrorClass::Transient,
+            Self::Cancelled(error) => error.class(),
+        }
+    }
+}
+
+impl Classify for ReaderError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Position(error) => error.class(),
+            Self::UnknownPartition(_) => ErrorClass::Invalid,
+            Self::Closed | Self::Storage(_) => ErrorClass::Transient,
+            Self::Corrupt { .. } => ErrorClass::Corrupt,
+            Self::Cancelled(error) => error.class(),
+        }
+    }
+}
+
+impl Classify for AdminError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Partitions { .. } | Self::Config { .. } => ErrorClass::Invalid,
+            Self::PassesPosition { .. } | Self::UnknownPartition(_) => ErrorClass::Invalid,
+            Self::Full => ErrorClass::Overloaded,
+            Self::Closed | Self::Storage(_) => ErrorClass::Transient,
+            Self::Cancelled(error) => error.class(),
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The log: everything is a partitioned log, with one primitive on it, an atomic transaction of
+//! records and positions.
+//!
+//! Read [`contract`] first: it is written so that a second person could implement it, and
+//! [`conformance`] checks what it promises. There are two implementations here, the embedded
+//! [`journal`] and the in-memory [`memory`] log for tests; Kafka's lives in a crate of its own.
+
+pub mod assignment;
+pub mod contract;
+pub mod error;
+pub mod topic;
+pub mod transaction;
+
+pub use assignment::{Assignment, AssignmentEvent, EveryTask};
+pub use contract::{
+    Append, Bounds, FetchLimits, Fetched, Log, LogAdmin, LogReader, Opened, Owner, Writer,
+};
+pub use error::{
+    AdminError, EnqueueError, FetchError, OpenError, PositionRefused, ReaderError, TransactError,
+};
+pub use topic::{Topic, TopicConfig, TopicKind};
+pub use transaction::{Appended, Committed, Consumed, OffsetBatch, Transaction};
