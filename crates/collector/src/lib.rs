@@ -1,0 +1,1 @@
+//! HTTP intake: admission, validation, acknowledgement after the group commit.

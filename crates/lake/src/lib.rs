@@ -1,0 +1,1 @@
+//! The Iceberg sink, its commits and maintenance, and queries over the tables.

@@ -1,0 +1,1 @@
+//! Events, cleaning steps, and the runners of processor and sink tasks.

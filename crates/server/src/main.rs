@@ -1,0 +1,3 @@
+//! The one binary: configuration, roles, admin and commands.
+
+fn main() {}

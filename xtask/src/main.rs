@@ -1,0 +1,3 @@
+//! The checks that no other tool does.
+
+fn main() {}
