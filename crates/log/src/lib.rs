@@ -6,8 +6,12 @@
 //! [`journal`] and the in-memory [`memory`] log for tests; Kafka's lives in a crate of its own.
 
 pub mod assignment;
+#[cfg(feature = "test-support")]
+pub mod conformance;
 pub mod contract;
 pub mod error;
+#[cfg(feature = "test-support")]
+pub mod memory;
 pub mod topic;
 pub mod transaction;
 

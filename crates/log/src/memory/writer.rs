@@ -1,0 +1,155 @@
+//! Commits the transactions of one owner.
+
+use std::io;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use millstream_model::position::SOURCE_POSITION_BYTES_MAX;
+use millstream_model::{Epoch, TaskId};
+use millstream_runtime::Context;
+use tokio::sync::oneshot;
+
+use super::state::{Pending, PendingTransaction, State};
+use super::tasks::Ownership;
+use super::{Fullness, Outcome, Shared};
+use crate::contract::Writer;
+use crate::error::TransactError;
+use crate::topic::TopicKind;
+use crate::transaction::{Consumed, Transaction};
+
+#[derive(Debug)]
+pub(super) struct MemoryWriter {
+    shared: Arc<Shared>,
+    owner: Ownership,
+    /// Set while the outcome of a transaction is not known, and for good if it stays so.
+    in_doubt: bool,
+}
+
+impl MemoryWriter {
+    pub(super) fn new(shared: Arc<Shared>, task: TaskId, epoch: Epoch) -> Self {
+        Self { shared, owner: Ownership { task, epoch }, in_doubt: false }
+    }
+}
+
+#[async_trait]
+impl Writer for MemoryWriter {
+    async fn transact(
+        &mut self,
+        cx: &Context,
+        transaction: Transaction,
+    ) -> Result<(), TransactError> {
+        if self.in_doubt {
+            let reason = "the outcome of an earlier transaction is unknown: open the task again";
+            return Err(TransactError::Storage(io::Error::other(reason)));
+        }
+        let begun = self.shared.change(|state| state.begin(&self.owner, transaction));
+        let (outcome, done) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                self.in_doubt = !error.is_refusal();
+                return Err(error);
+            }
+        };
+        self.in_doubt = true;
+        match cx.run(done).await? {
+            Ok(()) => {}
+            Err(_dropped) => {
+                let ended = io::Error::other("the log ended before the transaction was settled");
+                return Err(TransactError::Storage(ended));
+            }
+        }
+        match outcome {
+            Answer::Told => {
+                self.in_doubt = false;
+                Ok(())
+            }
+            Answer::Lost => Err(TransactError::Storage(io::Error::other("injected by the test"))),
+        }
+    }
+}
+
+/// Whether the caller hears how its transaction ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Told,
+    Lost,
+}
+
+type Begun = (Answer, oneshot::Receiver<()>);
+
+impl State {
+    /// Checks a transaction and puts it into the queue.
+    fn begin(
+        &mut self,
+        owner: &Ownership,
+        transaction: Transaction,
+    ) -> Result<Begun, TransactError> {
+        if self.closed {
+            return Err(TransactError::Closed);
+        }
+        if !self.tasks.is_owner(owner) {
+            return Err(TransactError::Fenced { task: owner.task.clone() });
+        }
+        self.check_records(&transaction)?;
+        for consumed in &transaction.consumed {
+            self.check_consumed(owner, consumed)?;
+        }
+        for (source, bytes) in &transaction.positions {
+            if bytes.len() > SOURCE_POSITION_BYTES_MAX {
+                let (name, reason) = (source.to_string(), "it is larger than 4 KiB");
+                return Err(TransactError::Position { name, reason });
+            }
+        }
+        self.check_room(&transaction)?;
+        let (done, settled) = oneshot::channel();
+        let failure = self.failures.pop_front();
+        let outcome = failure.unwrap_or(Outcome::Committed);
+        let owner = owner.clone();
+        let pending = PendingTransaction { owner, transaction, outcome, done };
+        self.queue.push_back(Pending::Transaction(pending));
+        self.settle();
+        Ok((if failure.is_some() { Answer::Lost } else { Answer::Told }, settled))
+    }
+
+    fn check_records(&self, transaction: &Transaction) -> Result<(), TransactError> {
+        for (name, _) in &transaction.records {
+            if self.partition(name).is_none() {
+                return Err(TransactError::UnknownPartition(name.clone()));
+            }
+        }
+        let bytes_max = self.limits.transaction_bytes_max;
+        match transaction.records_bytes() {
+            bytes if bytes > bytes_max => Err(TransactError::TooLarge { bytes, bytes_max }),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_consumed(&self, owner: &Ownership, consumed: &Consumed) -> Result<(), TransactError> {
+        let Consumed { partition, next } = consumed;
+        let refused = |reason| TransactError::Position { name: partition.to_string(), reason };
+        if !self.tasks.owns_input(&owner.task, partition) {
+            return Err(refused("the task does not own this input"));
+        }
+        let before = self.tasks.position(&owner.task, partition);
+        if before.is_some_and(|before| next.offset < before.offset) {
+            return Err(refused("it moves backwards"));
+        }
+        match self.check_position(partition, *next) {
+            Ok(()) => Ok(()),
+            Err(_misfit) => Err(refused("it does not fit this log")),
+        }
+    }
+
+    fn check_room(&self, transaction: &Transaction) -> Result<(), TransactError> {
+        let needed = transaction.records.iter().map(|(name, _)| {
+            match self.topics.get(&name.topic).map(|topic| topic.topic.config.kind) {
+                Some(TopicKind::DeadLetters) => Fullness::NoRecords,
+                _ => Fullness::NoEvents,
+            }
+        });
+        match needed.min() {
+            Some(refused_from) if self.fullness >= refused_from => Err(TransactError::Full),
+            _ => Ok(()),
+        }
+    }
+}
