@@ -35,9 +35,7 @@ use millstream_model::{
 use millstream_runtime::Context;
 use tokio::sync::oneshot;
 
-use crate::error::{
-    AdminError, EnqueueError, FetchError, OpenError, ReaderError, TransactError,
-};
+use crate::error::{AdminError, EnqueueError, FetchError, OpenError, ReaderError, TransactError};
 use crate::topic::{Topic, TopicConfig};
 use crate::transaction::{Appended, Committed, OffsetBatch, Transaction};
 
@@ -83,10 +81,7 @@ pub trait Log: Debug + Send + Sync {
     /// are durable (L1), also if it is dropped; only then may a client be told. A Kafka log,
     /// which has no atomic append over partitions, resolves with the first error, and then an
     /// unknown part of the batch is stored.
-    fn enqueue(
-        &self,
-        records: Vec<(TopicPartition, RecordBatch)>,
-    ) -> Result<Append, EnqueueError>;
+    fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError>;
 
     /// Starts reading one partition at `from`.
     ///
@@ -104,8 +99,11 @@ pub trait Log: Debug + Send + Sync {
     -> Result<Bounds, ReaderError>;
 
     /// Returns what a task committed, without owning it; `None` when it was never opened.
-    async fn committed(&self, cx: &Context, task: &TaskId)
-    -> Result<Option<Committed>, ReaderError>;
+    async fn committed(
+        &self,
+        cx: &Context,
+        task: &TaskId,
+    ) -> Result<Option<Committed>, ReaderError>;
 
     /// Returns the log's administration.
     fn admin(&self) -> Arc<dyn LogAdmin>;
@@ -151,9 +149,16 @@ pub trait LogAdmin: Debug + Send + Sync {
 pub trait Writer: Debug + Send {
     /// Commits records, consumed offsets and positions: all of it or nothing (P2, P3).
     ///
-    /// Returns when the transaction is durable and visible to readers. Errors whose
-    /// [`TransactError::is_refusal`] is true changed nothing and the writer may go on; after any
-    /// other the writer is dead and the task must be opened again.
+    /// Returns when the transaction is decided and durable. The journal shows it to readers before
+    /// it returns; on Kafka a reader, `bounds` and `committed` may follow some milliseconds later,
+    /// and only a fresh `open` is a barrier. A transaction may hold `consumed` without records
+    /// (a fetch can move past control records alone); an empty one is a no-op that proves nothing,
+    /// not even ownership.
+    ///
+    /// Errors whose [`TransactError::is_refusal`] is true changed nothing and the writer may go
+    /// on; after any other the writer is dead and the task must be opened again. A fenced writer
+    /// does not prove that somebody else owns the task (Kafka fences an owner whose own
+    /// transaction timed out): open again only what the assignment still gives.
     async fn transact(
         &mut self,
         cx: &Context,
@@ -238,8 +243,6 @@ impl Future for Append {
     type Output = Result<Vec<Appended>, EnqueueError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut PollContext<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.done)
-            .poll(cx)
-            .map(|result| result.unwrap_or(Err(EnqueueError::Unknown)))
+        Pin::new(&mut self.done).poll(cx).map(|result| result.unwrap_or(Err(EnqueueError::Unknown)))
     }
 }
