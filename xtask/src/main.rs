@@ -4,6 +4,7 @@
 //! `tidy`, clippy, cargo-deny, the tests and the quickstart, goes on after a failure so that one run shows
 //! everything, and sums up what passed, failed and was skipped.
 
+use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,6 +20,7 @@ const HELP: &str = "\
 Usage: cargo run -p xtask -- <command>
 
   tidy   checks what rustfmt and clippy do not: layers, file sizes, names, docs
+  docs   writes the reference pages that are made from the source
   ci     rustfmt, tidy, clippy, cargo-deny, shellcheck, tests, the quickstart; sums up at the end
 ";
 
@@ -29,12 +31,23 @@ fn main() -> Result<ExitCode> {
         .context("xtask lies one level below the workspace's root")?;
     match command.as_deref() {
         Some("tidy") => Ok(exit_code(run_tidy(root)?)),
+        Some("docs") => write_docs(root),
         Some("ci") => ci::run(root),
         _ => {
             io::stderr().write_all(HELP.as_bytes())?;
             Ok(ExitCode::from(64))
         }
     }
+}
+
+/// Writes the reference pages that are made from the source.
+fn write_docs(root: &Path) -> Result<ExitCode> {
+    let page = tidy::metrics_page(root)?;
+    let path = root.join(tidy::METRICS_PAGE);
+    let dir = path.parent().context("the page lies in a directory")?;
+    fs::create_dir_all(dir).with_context(|| format!("create {}", dir.display()))?;
+    fs::write(&path, page).with_context(|| format!("write {}", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn exit_code(succeeded: bool) -> ExitCode {

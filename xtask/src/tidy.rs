@@ -18,6 +18,8 @@ mod names;
 mod rust_source;
 mod text;
 
+pub(crate) use metrics::REFERENCE as METRICS_PAGE;
+
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +28,11 @@ pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let files = tree::read(root)?;
     let directories = formats::directories_of_fixtures(root)?;
     Ok(check_files(&files, &directories))
+}
+
+/// Returns the text of the page of metrics.
+pub(crate) fn metrics_page(root: &Path) -> Result<String> {
+    Ok(metrics::page(&tree::read(root)?))
 }
 
 /// Runs every check over these files.

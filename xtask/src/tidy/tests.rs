@@ -184,25 +184,47 @@ fn a_format_page_has_a_fixture_or_says_that_none_is_stored() {
     );
 }
 
+const METRICS: &str = "\
+//! Page.
+/// Appends, durable
+/// or not.
+pub const APPENDS: &str = \"millstream_log_appends_total\";
+describe_counter!(APPENDS, \"…\");
+";
+
 #[test]
-fn a_metric_is_declared_in_one_place_and_documented() {
-    let reference = "| `millstream_log_appends_total` |\n| `millstream_log_gone_total` |\n";
+fn the_page_of_metrics_is_made_from_the_declarations() {
+    let files = [SourceFile::new("crates/log/src/metrics.rs", METRICS)];
+    let page = super::metrics::page(&files);
+    let row = "| `millstream_log_appends_total` | counter | Appends, durable or not. |\n";
+    assert!(page.ends_with(row), "{page}");
+    check(&[("crates/log/src/metrics.rs", METRICS), ("docs/reference/metrics.md", &page)], &[]);
+}
+
+#[test]
+fn a_page_of_metrics_that_is_out_of_date_is_refused() {
+    let files = [SourceFile::new("crates/log/src/metrics.rs", METRICS)];
+    let page = super::metrics::page(&files).replace("durable or not", "all of them");
+    check(
+        &[("crates/log/src/metrics.rs", METRICS), ("docs/reference/metrics.md", &page)],
+        &["docs/reference/metrics.md:10: the page is out of date"],
+    );
+}
+
+#[test]
+fn a_metric_is_declared_in_one_place_with_its_meaning() {
+    let bare = "//! Page.\nconst A: &str = \"millstream_log_a_total\";\n";
+    let page = super::metrics::page(&[SourceFile::new("crates/log/src/metrics.rs", bare)]);
     check(
         &[
-            (
-                "crates/log/src/metrics.rs",
-                "//! Page.\nconst A: &str = \"millstream_log_appends_total\";\n",
-            ),
-            ("crates/log/src/a.rs", "//! Page.\nconst B: &str = \"millstream_log_other_total\";\n"),
-            (
-                "crates/log/src/tests.rs",
-                "//! Page.\nconst C: &str = \"millstream_log_test_total\";\n",
-            ),
-            ("docs/reference/metrics.md", reference),
+            ("crates/log/src/metrics.rs", bare),
+            ("crates/log/src/a.rs", "//! Page.\nconst B: &str = \"millstream_log_b_total\";\n"),
+            ("crates/log/src/tests.rs", "//! Page.\nconst C: &str = \"millstream_log_c_total\";\n"),
+            ("docs/reference/metrics.md", &page),
         ],
         &[
-            "crates/log/src/a.rs:2: metric `millstream_log_other_total` outside `metrics.rs`",
-            "docs/reference/metrics.md:2: metric `millstream_log_gone_total` is declared nowhere",
+            "crates/log/src/a.rs:2: metric `millstream_log_b_total` outside `metrics.rs`",
+            "crates/log/src/metrics.rs:2: metric `millstream_log_a_total` without its meaning",
         ],
     );
 }

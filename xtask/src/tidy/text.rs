@@ -1,4 +1,4 @@
-//! What every text keeps to: a TODO names its issue, and nothing names a place on one machine.
+//! What every text keeps to: unfinished work names its issue, and nothing names a place on one machine.
 
 use crate::finding::Finding;
 use crate::tidy::exceptions::{self, Exceptions};
