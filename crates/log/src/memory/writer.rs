@@ -38,15 +38,12 @@ impl Writer for MemoryWriter {
         cx: &Context,
         transaction: Transaction,
     ) -> Result<(), TransactError> {
-        if self.in_doubt {
-            let reason = "the outcome of an earlier transaction is unknown: open the task again";
-            return Err(TransactError::Storage(io::Error::other(reason)));
-        }
-        let begun = self.shared.change(|state| state.begin(&self.owner, transaction));
-        let (outcome, done) = match begun {
+        let in_doubt = self.in_doubt;
+        let begun = self.shared.change(|state| state.begin(&self.owner, transaction, in_doubt));
+        let (answer, done) = match begun {
             Ok(begun) => begun,
             Err(error) => {
-                self.in_doubt = !error.is_refusal();
+                self.in_doubt |= !error.is_refusal();
                 return Err(error);
             }
         };
@@ -58,7 +55,7 @@ impl Writer for MemoryWriter {
                 return Err(TransactError::Storage(ended));
             }
         }
-        match outcome {
+        match answer {
             Answer::Told => {
                 self.in_doubt = false;
                 Ok(())
@@ -83,12 +80,17 @@ impl State {
         &mut self,
         owner: &Ownership,
         transaction: Transaction,
+        in_doubt: bool,
     ) -> Result<Begun, TransactError> {
         if self.closed {
             return Err(TransactError::Closed);
         }
         if !self.tasks.is_owner(owner) {
             return Err(TransactError::Fenced { task: owner.task.clone() });
+        }
+        if in_doubt {
+            let reason = "the outcome of an earlier transaction is unknown: open the task again";
+            return Err(TransactError::Storage(io::Error::other(reason)));
         }
         self.check_records(&transaction)?;
         for consumed in &transaction.consumed {
