@@ -44,7 +44,8 @@ impl Clock {
     /// # Panics
     /// On the system's clock.
     pub fn advance(&self, by: Duration) {
-        let millis = i64::try_from(by.as_millis()).expect("a test moves less than 292 million years");
+        let millis =
+            i64::try_from(by.as_millis()).expect("a test moves less than 292 million years");
         self.manual_millis().fetch_add(millis, Ordering::SeqCst);
     }
 

@@ -96,7 +96,10 @@ pub fn spawn<T: Send + 'static>(
 }
 
 /// Runs `work`, which may block for longer than 0.5 ms, apart from the worker threads.
-#[expect(clippy::disallowed_methods, reason = "this is where blocking work gets its name and owner")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where blocking work gets its name and owner"
+)]
 pub fn spawn_blocking<T: Send + 'static>(
     kind: TaskKind,
     work: impl FnOnce() -> T + Send + 'static,
