@@ -10,8 +10,10 @@ pub mod assignment;
 pub mod conformance;
 pub mod contract;
 pub mod error;
+pub mod journal;
 #[cfg(feature = "test-support")]
 pub mod memory;
+pub mod metrics;
 pub mod topic;
 pub mod transaction;
 

@@ -1,0 +1,188 @@
+//! The segment that is written: created, allocated ahead, appended to, synced, sealed.
+//!
+//! Creating the next segment is what commits a cut or a seal: its head names the exact end of
+//! the one before, so bytes behind that end never come back, whatever the disk still holds.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use millstream_model::{Incarnation, Timestamp};
+use millstream_runtime::Disk;
+use millstream_runtime::crash_point::crash_point;
+use millstream_runtime::disk::{DiskFile, OpenMode};
+use tracing::warn;
+
+use super::error::{FileError, at_path};
+use super::frame::{self, Kind, Stamp};
+use super::index::{MemoryIndex, Summary};
+use super::segment::{Home, Segment, file_name};
+use super::state::{Link, State};
+
+/// How far ahead of the end a segment is allocated: a full disk shows before anything of a
+/// group is written, and few groups change the file's size.
+const ALLOCATE_BYTES: u64 = 8 << 20;
+
+/// Records of at least this size are written from where they are; smaller ones are gathered.
+const DIRECT_BYTES_MIN: usize = 64 << 10;
+
+/// The segment that is written.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub segment: Arc<Segment>,
+    pub link: Link,
+    pub incarnation: Incarnation,
+    /// Where the next frame goes; everything before it is durable.
+    pub end: u64,
+    /// Where the head ends: a segment that ends there is empty.
+    pub head_end: u64,
+    /// Whether it holds records; a segment without any need not be kept.
+    pub has_records: bool,
+    /// The CRC of the last frame.
+    pub previous: u32,
+    file: Arc<dyn DiskFile>,
+    allocated: Option<u64>,
+    buf: Vec<u8>,
+}
+
+/// What the head of a new segment says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Birth<'a> {
+    pub link: Link,
+    pub incarnation: Incarnation,
+    pub time: Timestamp,
+    pub state: &'a State,
+}
+
+impl Active {
+    /// Creates a segment; when this returns, it and all that it says is durable.
+    pub(super) fn create(
+        disk: &Arc<dyn Disk>,
+        dir: &Path,
+        birth: &Birth<'_>,
+    ) -> Result<Self, FileError> {
+        let path = dir.join(file_name(birth.link.number));
+        let mut buf = Vec::new();
+        let stamp =
+            Stamp { previous: 0, incarnation: birth.incarnation, durable_end: 0, time: birth.time };
+        let previous = frame::encode(&mut buf, Kind::Snapshot, stamp, 0, |buf| {
+            birth.state.encode(birth.link, buf);
+        });
+        // A file of this number is what an attempt left that did not get this far.
+        match disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(at_path(&path)(error));
+            }
+            _ => {}
+        }
+        let file = disk.open(&path, OpenMode::CreateNew).map_err(at_path(&path))?;
+        let end = buf.len() as u64;
+        let allocated = allocate(&*file, end + ALLOCATE_BYTES, end).map_err(at_path(&path))?;
+        file.write_all_at(&buf, 0).map_err(at_path(&path))?;
+        file.sync_data().map_err(at_path(&path))?;
+        crash_point("journal.roll");
+        disk.sync_dir(dir).map_err(at_path(dir))?;
+        let summary = Summary {
+            number: birth.link.number,
+            incarnation: birth.incarnation,
+            end,
+            time_last: birth.time,
+        };
+        let segment = Segment::unloaded(Arc::clone(disk), dir, birth.link.number, Home::Journal)
+            .with_file(Arc::clone(&file))
+            .with_index(MemoryIndex::default(), summary);
+        Ok(Self {
+            segment: Arc::new(segment),
+            link: birth.link,
+            incarnation: birth.incarnation,
+            end,
+            head_end: end,
+            has_records: false,
+            previous,
+            file,
+            allocated,
+            buf,
+        })
+    }
+
+    /// Makes room for `bytes` more; an error means that nothing was written.
+    pub(super) fn make_room(&mut self, bytes: u64) -> io::Result<()> {
+        let needed = self.end + bytes;
+        if self.allocated.is_some_and(|allocated| allocated < needed) {
+            self.allocated = allocate(&*self.file, needed + ALLOCATE_BYTES, needed)?;
+        }
+        Ok(())
+    }
+
+    /// Writes frames behind the end, in as few calls as pays. The end does not move yet.
+    pub(super) fn write(&mut self, frames: &[(&[u8], &[Bytes])]) -> io::Result<()> {
+        let mut at = self.end;
+        let mut buf = std::mem::take(&mut self.buf);
+        buf.clear();
+        let result = frames.iter().try_for_each(|(head, pieces)| {
+            buf.extend_from_slice(head);
+            pieces.iter().try_for_each(|piece| {
+                if piece.len() < DIRECT_BYTES_MIN {
+                    buf.extend_from_slice(piece);
+                    return Ok(());
+                }
+                self.flush(&mut buf, &mut at)?;
+                self.file.write_all_at(piece, at)?;
+                at += piece.len() as u64;
+                Ok(())
+            })
+        });
+        let result = result.and_then(|()| self.flush(&mut buf, &mut at));
+        self.buf = buf;
+        result
+    }
+
+    fn flush(&self, buf: &mut Vec<u8>, at: &mut u64) -> io::Result<()> {
+        if !buf.is_empty() {
+            self.file.write_all_at(buf, *at)?;
+            *at += buf.len() as u64;
+            buf.clear();
+        }
+        Ok(())
+    }
+
+    /// Makes what was written durable. After an error the segment must be sealed.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    /// Gives back what was allocated ahead, when the segment is sealed.
+    pub(super) fn trim_allocation(&self) {
+        if let Err(error) = self.file.set_len(self.end) {
+            // It costs room, nothing else: where the segment ends stands in its successor's head.
+            warn!(segment = self.link.number, %error, "room allocated ahead is not given back");
+        }
+    }
+
+    /// Takes back what a failed write left behind the end.
+    pub(super) fn cut_back(&mut self) -> io::Result<()> {
+        self.allocated = self.allocated.map(|_| self.end);
+        self.file.set_len(self.end)
+    }
+}
+
+/// Allocates `wanted` bytes, or at least `needed`. Returns how many, `None` when the file system
+/// cannot allocate ahead.
+fn allocate(file: &dyn DiskFile, wanted: u64, needed: u64) -> io::Result<Option<u64>> {
+    let result = match file.allocate(wanted) {
+        Err(error) if is_full(&error) => file.allocate(needed).map(|()| needed),
+        result => result.map(|()| wanted),
+    };
+    match result {
+        Ok(allocated) => Ok(Some(allocated)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Tells whether an error means that there is no room.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}

@@ -1,0 +1,205 @@
+//! What is done alone, between groups: owners, topics, trims.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use millstream_model::{Epoch, LogPosition, TaskId, TopicId, TopicName, TopicPartition};
+use uuid::Builder;
+
+use super::change::{Change, NumberedTopic, OpenTask, Place};
+use super::codec::PartitionKey;
+use super::positions::committed_of;
+use super::request::{Control, OpenedTask};
+use super::state::State;
+use super::task_table::Task;
+use super::topic_table::PARTITIONS_MAX;
+use super::writer::{CommitError, JournalThread};
+use crate::contract::Owner;
+use crate::error::{AdminError, OpenError, PositionRefused};
+use crate::topic::{Topic, TopicConfig};
+
+/// What happened since the journal was opened.
+#[derive(Debug, Default)]
+pub(super) struct Run {
+    /// The tasks opened in this run, by number.
+    pub opened: BTreeSet<u64>,
+}
+
+impl JournalThread {
+    /// Does what was asked and answers it; a caller that gave up has nobody to tell.
+    pub(super) fn control(&mut self, control: Control) {
+        match control {
+            Control::Open { owner, done } => {
+                let _ = done.send(self.open_task(owner));
+            }
+            Control::Topic { name, config, done } => {
+                let _ = done.send(self.ensure_topic(&name, config));
+            }
+            Control::Trim { partition, before, done } => {
+                let _ = done.send(self.trim(&partition, before));
+            }
+            Control::Maintain { done } => {
+                self.maintain();
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// Gives a task a new owner. Requests are done in order, so whatever an older owner had on
+    /// its way is settled by now, and whatever it sends later carries the older epoch.
+    fn open_task(&mut self, owner: Owner) -> Result<OpenedTask, OpenError> {
+        let open = self.prepare_open(&owner)?;
+        let number = open.number;
+        let epoch = open.epoch;
+        self.commit_change(Change::Open(open))?;
+        self.run.opened.insert(number);
+        let state = self.shared.state();
+        let task = state.tasks.numbered(number).expect("it was opened just now");
+        Ok(OpenedTask { number, epoch, committed: committed_of(task, &state) })
+    }
+
+    fn prepare_open(&self, owner: &Owner) -> Result<OpenTask, OpenError> {
+        let state = self.shared.state();
+        let mut inputs: Vec<PartitionKey> = Vec::with_capacity(owner.inputs.len());
+        for input in &owner.inputs {
+            let key = state.topics.key(input);
+            inputs.push(key.ok_or_else(|| OpenError::UnknownPartition(input.clone()))?);
+        }
+        inputs.sort_unstable();
+        inputs.dedup();
+        let known = state.tasks.named(&owner.task);
+        let renamed = || owner.renamed_from.as_ref().and_then(|old| state.tasks.named(old));
+        let task = known.or_else(renamed);
+        let number = task.map_or_else(|| state.tasks.next_number(), |task| task.number);
+        let tasks_max = self.shared.config.tasks_max;
+        if !self.run.opened.contains(&number) && self.run.opened.len() >= tasks_max {
+            return Err(OpenError::TooManyTasks { task: owner.task.clone(), tasks_max });
+        }
+        if let Some(task) = task {
+            check_positions(&state, &owner.task, task, &inputs)?;
+        }
+        Ok(OpenTask {
+            number,
+            epoch: Epoch(task.map_or(0, |task| task.epoch.0) + 1),
+            name: owner.task.clone(),
+            renamed_from: owner.renamed_from.clone(),
+            inputs,
+        })
+    }
+
+    fn ensure_topic(&mut self, name: &TopicName, config: TopicConfig) -> Result<Topic, AdminError> {
+        if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
+            let reason = "it must have 1 to 65536 partitions";
+            return Err(AdminError::Config { topic: name.clone(), reason });
+        }
+        let found = {
+            let state = self.shared.state();
+            state.topics.named(name).map(|entry| (entry.number, entry.topic.clone()))
+        };
+        let (number, id) = match found {
+            Some((_, found)) if found.config == config => return Ok(found),
+            Some((_, found)) if found.config.partitions != config.partitions => {
+                return Err(AdminError::Partitions {
+                    topic: name.clone(),
+                    found: found.config.partitions,
+                    wanted: config.partitions,
+                });
+            }
+            Some((number, found)) => (number, found.id),
+            None => {
+                let random = self.rng.next_u128().to_le_bytes();
+                let id = TopicId(Builder::from_random_bytes(random).into_uuid());
+                (self.shared.state().topics.next_number(), id)
+            }
+        };
+        let topic = Topic { name: name.clone(), id, config };
+        self.commit_change(Change::Topic(NumberedTopic { number, topic: topic.clone() }))?;
+        self.shared.show_new_partitions();
+        Ok(topic)
+    }
+
+    /// Moves the start of a partition. The incarnation before it was looked up by the caller.
+    fn trim(&mut self, partition: &TopicPartition, before: LogPosition) -> Result<(), AdminError> {
+        let place = {
+            let state = self.shared.state();
+            let key = state.topics.key(partition);
+            let key = key.ok_or_else(|| AdminError::UnknownPartition(partition.clone()))?;
+            let span = state.topics.span(key);
+            if span.is_some_and(|span| before.offset <= span.start) {
+                return Ok(());
+            }
+            for task in state.tasks.iter().filter(|task| task.inputs.contains(&key)) {
+                let position = task.consumed.get(&key).map_or(0, |(_, offset)| offset.0);
+                if position < before.offset.0 {
+                    return Err(AdminError::PassesPosition {
+                        partition: partition.clone(),
+                        before: before.offset,
+                        task: TaskId::clone(&task.name),
+                        position: millstream_model::Offset(position),
+                    });
+                }
+            }
+            Place { key, incarnation: before.incarnation, offset: before.offset }
+        };
+        self.commit_change(Change::Trim(vec![place]))?;
+        self.shared.publish([place.key].into_iter());
+        Ok(())
+    }
+}
+
+/// Checks that a task can go on from what it committed: never skipped, never rounded.
+fn check_positions(
+    state: &State,
+    name: &TaskId,
+    task: &Task,
+    inputs: &[PartitionKey],
+) -> Result<(), OpenError> {
+    for input in inputs {
+        let (Some(partition), Some(span)) = (state.topics.name(*input), state.topics.span(*input))
+        else {
+            continue;
+        };
+        match task.consumed.get(input) {
+            Some((_, offset)) if *offset < span.start => {
+                let (offset, start) = (*offset, span.start);
+                return Err(PositionRefused::BeforeStart { partition, offset, start }.into());
+            }
+            Some((_, offset)) if *offset > span.end => {
+                let (offset, end) = (*offset, span.end);
+                return Err(PositionRefused::BeyondEnd { partition, offset, end }.into());
+            }
+            None if task.began => {
+                return Err(PositionRefused::Lost { task: name.clone(), partition }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+impl From<CommitError> for OpenError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            CommitError::Storage(source) => Self::Storage(source),
+        }
+    }
+}
+
+impl From<CommitError> for AdminError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::Full,
+            CommitError::Storage(source) => Self::Storage(source),
+        }
+    }
+}
+
+impl From<CommitError> for io::Error {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Full => Self::from(io::ErrorKind::StorageFull),
+            CommitError::Storage(source) => source,
+        }
+    }
+}
