@@ -1,0 +1,370 @@
+//! The index of an event's fields and the overlay of edits.
+//!
+//! Fields are nodes in one vector, an object is a chain of them. A nested object becomes a chain
+//! when a path first leads into it. Texts are ranges into the record, into the overlay, or into
+//! the names of keys that were written with escapes, so that nothing here borrows from an event
+//! and all vectors are used again.
+
+use std::ops::Range;
+
+use super::path::{Path, Segment};
+use super::raw::RawValue;
+use super::tag::tag_of;
+use super::{Malformed, scan};
+
+/// Ends a chain.
+const NONE: u32 = u32::MAX;
+
+/// The event's own object.
+pub(super) const ROOT: u32 = 0;
+
+/// Above this many keys, finding those that occur twice is done by sorting.
+const KEYS_COMPARED_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    /// Fields of all objects. The nodes of one object follow each other unless edits added some.
+    nodes: Vec<Node>,
+    objects: Vec<Object>,
+    /// Values that steps wrote, and keys they made: JSON texts.
+    pub(super) overlay: String,
+    /// Names of keys that were written with escapes.
+    names: String,
+    /// Scratch of the search for keys that occur twice.
+    sorted: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Node {
+    pub(super) tag: u32,
+    pub(super) next: u32,
+    /// The key as a JSON string with quotes.
+    pub(super) key: Text,
+    /// The key's name.
+    pub(super) name: Text,
+    pub(super) value: Value,
+    /// Whether key and value stand in the record as one piece.
+    pub(super) is_original: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value {
+    /// JSON text.
+    Text(Text),
+    /// An object whose fields are indexed.
+    Object(u32),
+    /// The field was removed.
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Object {
+    first: u32,
+    last: u32,
+    parent: u32,
+    /// The object's text before any change.
+    text: Text,
+    pub(super) is_changed: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Text {
+    start: u32,
+    end: u32,
+    source: Source,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    Record,
+    Overlay,
+    Names,
+}
+
+impl Text {
+    fn new(source: Source, range: &Range<usize>) -> Self {
+        let fit = |at| u32::try_from(at).expect("events and overlays are far below 4 GiB");
+        Self { start: fit(range.start), end: fit(range.end), source }
+    }
+
+    pub(super) fn in_overlay(range: &Range<usize>) -> Self {
+        Self::new(Source::Overlay, range)
+    }
+
+    /// Returns the text within its quotes.
+    fn unquoted(self) -> Self {
+        Self { start: self.start + 1, end: self.end - 1, ..self }
+    }
+
+    /// Returns the bytes of the record that the text takes; `None` when it is an edit.
+    pub(super) fn in_record(self) -> Option<Range<usize>> {
+        (self.source == Source::Record).then_some(self.start as usize..self.end as usize)
+    }
+}
+
+impl Index {
+    /// Forgets the last event and indexes the top-level fields of another.
+    pub(super) fn read(&mut self, raw: &str) -> Result<(), Malformed> {
+        self.nodes.clear();
+        self.objects.clear();
+        self.overlay.clear();
+        self.names.clear();
+        self.index_object(raw, Text::new(Source::Record, &(0..raw.len())), NONE)?;
+        Ok(())
+    }
+
+    pub(super) fn is_changed(&self) -> bool {
+        self.objects[ROOT as usize].is_changed
+    }
+
+    pub(super) fn node(&self, node: u32) -> &Node {
+        &self.nodes[node as usize]
+    }
+
+    pub(super) fn object(&self, object: u32) -> &Object {
+        &self.objects[object as usize]
+    }
+
+    pub(super) fn text<'t>(&'t self, raw: &'t str, text: Text) -> &'t str {
+        let source = match text.source {
+            Source::Record => raw,
+            Source::Overlay => &self.overlay,
+            Source::Names => &self.names,
+        };
+        &source[text.start as usize..text.end as usize]
+    }
+
+    /// Returns the live fields of an object in order.
+    pub(super) fn fields(&self, object: u32) -> impl Iterator<Item = (u32, &Node)> {
+        let mut at = self.object(object).first;
+        std::iter::from_fn(move || {
+            let node = self.nodes.get(at as usize)?;
+            let found = (at, node);
+            at = node.next;
+            Some(found)
+        })
+        .filter(|(_, node)| !matches!(node.value, Value::Gone))
+    }
+
+    /// Returns the node at the end of `path`.
+    pub(super) fn find_path(&mut self, raw: &str, path: &Path) -> Result<Option<u32>, Malformed> {
+        let (last, parents) = path.split_last();
+        match self.find_object(raw, parents)? {
+            Some(object) => Ok(self.find(raw, object, last)),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the object at the end of `parents`; `None` when there is none.
+    pub(super) fn find_object(
+        &mut self,
+        raw: &str,
+        parents: &[Segment],
+    ) -> Result<Option<u32>, Malformed> {
+        let mut object = ROOT;
+        for segment in parents {
+            let Some(node) = self.find(raw, object, segment) else { return Ok(None) };
+            let Some(nested) = self.enter(raw, object, node)? else { return Ok(None) };
+            object = nested;
+        }
+        Ok(Some(object))
+    }
+
+    /// Returns the field of `object` with this name.
+    #[inline]
+    pub(super) fn find(&self, raw: &str, object: u32, name: &Segment) -> Option<u32> {
+        let mut at = self.object(object).first;
+        while let Some(node) = self.nodes.get(at as usize) {
+            if node.tag == name.tag && self.is_called(raw, node, &name.name) {
+                return Some(at);
+            }
+            at = node.next;
+        }
+        None
+    }
+
+    fn is_called(&self, raw: &str, node: &Node, name: &str) -> bool {
+        !matches!(node.value, Value::Gone) && self.text(raw, node.name) == name
+    }
+
+    /// Indexes the object that a field holds; `None` when it holds something else.
+    pub(super) fn enter(
+        &mut self,
+        raw: &str,
+        parent: u32,
+        node: u32,
+    ) -> Result<Option<u32>, Malformed> {
+        let text = match self.node(node).value {
+            Value::Object(object) => return Ok(Some(object)),
+            Value::Gone => return Ok(None),
+            Value::Text(text) => text,
+        };
+        if !self.text(raw, text).starts_with('{') {
+            return Ok(None);
+        }
+        // The overlay is lent out while nodes are added; only names grow meanwhile.
+        let overlay = std::mem::take(&mut self.overlay);
+        let source = if text.source == Source::Record { raw } else { &overlay };
+        let indexed = self.index_object(source, text, parent);
+        self.overlay = overlay;
+        let object = indexed?;
+        self.nodes[node as usize].value = Value::Object(object);
+        Ok(Some(object))
+    }
+
+    /// Adds the object that stands in `source` at `text`, and its fields.
+    fn index_object(&mut self, source: &str, text: Text, parent: u32) -> Result<u32, Malformed> {
+        let object = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
+        let first = self.nodes.len();
+        let base = text.start as usize;
+        let mut seen = Seen::default();
+        let (nodes, names) = (&mut self.nodes, &mut self.names);
+        scan::fields(&source[base..text.end as usize], |entry| {
+            let key = Text::new(text.source, &(base + entry.key.start..base + entry.key.end));
+            let value = Text::new(text.source, &(base + entry.value.start..base + entry.value.end));
+            let name = match &entry.name {
+                name if name.len() + 2 == entry.key.len() => key.unquoted(),
+                name => {
+                    let start = names.len();
+                    names.push_str(name);
+                    Text::new(Source::Names, &(start..names.len()))
+                }
+            };
+            let tag = tag_of(&entry.name);
+            seen.insert(tag);
+            let next = u32::try_from(nodes.len() + 1).expect("fewer fields than bytes");
+            let is_original = text.source == Source::Record;
+            nodes.push(Node { tag, next, key, name, value: Value::Text(value), is_original });
+            Ok(())
+        })?;
+        let is_empty = first == self.nodes.len();
+        if let Some(node) = self.nodes[first..].last_mut() {
+            node.next = NONE;
+        }
+        if seen.maybe_twice {
+            self.refuse_duplicates(source, first)?;
+        }
+        let at = |node: usize| if is_empty { NONE } else { u32::try_from(node).unwrap_or(NONE) };
+        let (first, last) = (at(first), at(self.nodes.len().wrapping_sub(1)));
+        self.objects.push(Object { first, last, parent, text, is_changed: false });
+        Ok(object)
+    }
+
+    /// Looks for two of the nodes from `first` on that have one name.
+    fn refuse_duplicates(&mut self, source: &str, first: usize) -> Result<(), Malformed> {
+        let name = |node: &Node| match node.name.source {
+            Source::Names => &self.names[node.name.start as usize..node.name.end as usize],
+            _ => &source[node.name.start as usize..node.name.end as usize],
+        };
+        let nodes = &self.nodes[first..];
+        let duplicate = if nodes.len() <= KEYS_COMPARED_MAX {
+            nodes.iter().enumerate().find(|(at, node)| {
+                let before = &nodes[..*at];
+                before.iter().any(|other| other.tag == node.tag && name(other) == name(node))
+            })
+        } else {
+            let all = 0..u32::try_from(nodes.len()).expect("fewer fields than bytes");
+            self.sorted.clear();
+            self.sorted.extend(all);
+            self.sorted.sort_unstable_by_key(|at| name(&nodes[*at as usize]));
+            let pair = self
+                .sorted
+                .windows(2)
+                .find(|pair| name(&nodes[pair[0] as usize]) == name(&nodes[pair[1] as usize]));
+            pair.map(|pair| (pair[0] as usize, &nodes[pair[0] as usize]))
+        };
+        match duplicate {
+            Some((_, node)) => Err(Malformed::DuplicateKey { key: name(node).to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the JSON text of a field; an object that was changed is written to the overlay.
+    pub(super) fn value<'t>(&'t mut self, raw: &'t str, node: u32) -> RawValue<'t> {
+        let text = self.settle(raw, node);
+        RawValue::from_checked(self.text(raw, text))
+    }
+
+    /// Returns the text of an object that nobody changed and that stands beside its key.
+    pub(super) fn original_text(&self, is_original: bool, object: u32) -> Option<Text> {
+        let object = self.object(object);
+        (is_original && !object.is_changed).then_some(object.text)
+    }
+
+    /// Returns one text that stands for the field's value now.
+    pub(super) fn settle(&mut self, raw: &str, node: u32) -> Text {
+        match self.node(node).value {
+            Value::Text(text) => text,
+            Value::Object(object) if !self.object(object).is_changed => self.object(object).text,
+            Value::Object(object) => {
+                let mut json = Vec::new();
+                self.write_object(raw, object, &mut json);
+                let json = std::str::from_utf8(&json).expect("pieces of text, joined by ASCII");
+                let start = self.overlay.len();
+                self.overlay.push_str(json);
+                Text::in_overlay(&(start..self.overlay.len()))
+            }
+            Value::Gone => unreachable!("removed fields are never found"),
+        }
+    }
+
+    pub(super) fn node_mut(&mut self, node: u32) -> &mut Node {
+        &mut self.nodes[node as usize]
+    }
+
+    /// Marks an object, and all that hold it, as changed.
+    pub(super) fn mark_changed(&mut self, object: u32) {
+        let mut at = object;
+        while let Some(object) = self.objects.get_mut(at as usize) {
+            object.is_changed = true;
+            at = object.parent;
+        }
+    }
+
+    /// Adds a field at the end of an object; its key is written to the overlay.
+    pub(super) fn append(&mut self, object: u32, name: &Segment, value: Value) -> u32 {
+        let start = self.overlay.len();
+        self.overlay.push_str(&name.json);
+        let key = Text::in_overlay(&(start..self.overlay.len()));
+        let start = self.names.len();
+        self.names.push_str(&name.name);
+        let name_text = Text::new(Source::Names, &(start..self.names.len()));
+        let at = u32::try_from(self.nodes.len()).expect("fewer fields than bytes");
+        let (tag, name) = (name.tag, name_text);
+        self.nodes.push(Node { tag, next: NONE, key, name, value, is_original: false });
+        let object = &mut self.objects[object as usize];
+        let before = std::mem::replace(&mut object.last, at);
+        match self.nodes.get_mut(before as usize) {
+            Some(before) => before.next = at,
+            None => object.first = at,
+        }
+        at
+    }
+
+    /// Adds an object without fields, which `parent` is to hold.
+    pub(super) fn new_object(&mut self, parent: u32) -> u32 {
+        let at = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
+        let start = self.overlay.len();
+        self.overlay.push_str("{}");
+        let text = Text::in_overlay(&(start..self.overlay.len()));
+        self.objects.push(Object { first: NONE, last: NONE, parent, text, is_changed: true });
+        at
+    }
+}
+
+/// Whether two keys of an object may be the same, from their tags alone.
+#[derive(Debug, Default)]
+struct Seen {
+    bits: [u64; 4],
+    maybe_twice: bool,
+}
+
+impl Seen {
+    #[inline]
+    fn insert(&mut self, tag: u32) {
+        let bit = 1_u64 << (tag & 63);
+        let word = &mut self.bits[(tag >> 6 & 3) as usize];
+        self.maybe_twice |= *word & bit != 0;
+        *word |= bit;
+    }
+}

@@ -1,0 +1,65 @@
+//! The names of this crate's metrics.
+
+use std::time::Duration;
+
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
+use millstream_model::ErrorClass;
+
+use crate::counts::Counts;
+use crate::status::TaskStatus;
+
+/// Records that processors dealt with, by pipeline and outcome.
+pub const RECORDS: &str = "millstream_pipeline_records_total";
+/// Encoded bytes that processors read, by pipeline.
+pub const READ_BYTES: &str = "millstream_pipeline_read_bytes_total";
+/// How long transactions of processors take.
+pub const TRANSACTION_DURATION: &str = "millstream_pipeline_transaction_duration_seconds";
+/// Failures of tasks, by error class.
+pub const FAILURES: &str = "millstream_pipeline_failures_total";
+/// Records that a task has not dealt with, by task.
+pub const LAG: &str = "millstream_pipeline_lag_records";
+/// Rows that sinks committed, by sink.
+pub const SINK_ROWS: &str = "millstream_pipeline_sink_rows_total";
+/// How long commits of sinks take.
+pub const SINK_COMMIT_DURATION: &str = "millstream_pipeline_sink_commit_duration_seconds";
+
+/// Gives the metrics their units and help texts.
+pub fn describe() {
+    describe_counter!(RECORDS, Unit::Count, "Records that processors dealt with, by outcome");
+    describe_counter!(READ_BYTES, Unit::Bytes, "Encoded bytes that processors read");
+    describe_histogram!(TRANSACTION_DURATION, Unit::Seconds, "How long transactions take");
+    describe_counter!(FAILURES, Unit::Count, "Failures of tasks, by error class");
+    describe_gauge!(LAG, Unit::Count, "Records that a task has not dealt with");
+    describe_counter!(SINK_ROWS, Unit::Count, "Rows that sinks committed");
+    describe_histogram!(SINK_COMMIT_DURATION, Unit::Seconds, "How long commits of sinks take");
+}
+
+pub(crate) fn committed(pipeline: &str, counts: &Counts, bytes: usize, took: Duration) {
+    let outcomes =
+        [("written", counts.written), ("rejected", counts.rejected), ("filtered", counts.filtered)];
+    for (outcome, count) in outcomes {
+        if count > 0 {
+            counter!(RECORDS, "pipeline" => pipeline.to_owned(), "outcome" => outcome)
+                .increment(count);
+        }
+    }
+    counter!(READ_BYTES, "pipeline" => pipeline.to_owned()).increment(bytes as u64);
+    histogram!(TRANSACTION_DURATION).record(took);
+}
+
+pub(crate) fn sink_committed(sink: &str, rows: u64, took: Duration) {
+    counter!(SINK_ROWS, "sink" => sink.to_owned()).increment(rows);
+    histogram!(SINK_COMMIT_DURATION).record(took);
+}
+
+pub(crate) fn failure(class: ErrorClass) {
+    counter!(FAILURES, "class" => class.as_str()).increment(1);
+}
+
+pub(crate) fn lag(status: &TaskStatus) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+    let lag = status.lag() as f64;
+    gauge!(LAG, "task" => status.task.as_str().to_owned()).set(lag);
+}
