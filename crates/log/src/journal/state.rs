@@ -53,7 +53,14 @@ impl State {
                 }
                 Ok(())
             }
-            Change::Open(open) => self.tasks.open(open, time),
+            Change::Open(open) => {
+                self.tasks.open(open, time)?;
+                let topics = &self.topics;
+                self.tasks.begin_at(open.number, |input| {
+                    topics.span(input).map(|span| (span.start_incarnation, span.start))
+                });
+                Ok(())
+            }
             Change::Topic(topic) => self.topics.set(topic),
             Change::Trim(places) => places.iter().try_for_each(|place| self.topics.trim(place)),
             Change::Release(number) => self.tasks.release(*number),

@@ -122,6 +122,21 @@ impl TaskTable {
         Ok(())
     }
 
+    /// Gives a task that has not begun a position in each input: where it begins is thereby
+    /// registered, and an input that its first transaction leaves out does not count as lost.
+    pub(super) fn begin_at(
+        &mut self,
+        number: u64,
+        start_of: impl Fn(PartitionKey) -> Option<(Incarnation, Offset)>,
+    ) {
+        let Some(task) = self.by_number.get_mut(&number).filter(|task| !task.began) else { return };
+        for input in &task.inputs {
+            if let Some(start) = start_of(*input) {
+                task.consumed.insert(*input, start);
+            }
+        }
+    }
+
     /// Checks that a producer may commit next: the newest owner, nothing twice (P5, L6).
     pub(super) fn check(&self, producer: Producer) -> Result<&Task, &'static str> {
         let task = self.by_number.get(&producer.task).ok_or("commit of an unknown task")?;

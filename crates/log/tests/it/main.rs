@@ -1,6 +1,7 @@
 //! The log from outside: conformance of every implementation, and the embedded journal on a disk
 //! that fails.
 
+mod journal;
 mod memory;
 
 /// A runtime for one test.
