@@ -24,6 +24,7 @@ use rustix::io::Errno;
 
 use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
 
+mod blocks;
 mod directory;
 mod inode;
 mod script;

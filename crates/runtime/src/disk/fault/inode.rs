@@ -1,10 +1,11 @@
 //! One file: what a reader sees, what the medium holds, and the pages between the two.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Survival;
+use super::blocks::Blocks;
 use crate::Rng;
 
 /// The unit in which the kernel keeps and writes back bytes, and in which blocks are allocated.
@@ -66,7 +67,7 @@ pub(super) struct Inode {
     /// The pages that differ from the medium, with what they held since they were last clean,
     /// oldest first. A page whose write-back failed is not here: the kernel calls it clean.
     dirty: BTreeMap<usize, Vec<Option<Arc<Page>>>>,
-    blocks: BTreeSet<usize>,
+    blocks: Blocks,
 }
 
 impl Inode {
@@ -76,7 +77,7 @@ impl Inode {
 
     fn from_image(path: PathBuf, image: Image) -> Self {
         let (pages, rest) = split(image.len);
-        let blocks = (0..pages + usize::from(rest > 0)).collect();
+        let blocks = Blocks::up_to(pages + usize::from(rest > 0));
         Self { path, medium: image.clone(), cache: image, dirty: BTreeMap::new(), blocks }
     }
 
@@ -85,7 +86,7 @@ impl Inode {
     }
 
     pub(super) fn blocks(&self) -> u64 {
-        self.blocks.len() as u64
+        self.blocks.count()
     }
 
     pub(super) fn read(&self, buf: &mut [u8], at: u64) -> usize {
@@ -107,7 +108,7 @@ impl Inode {
         let mut fits = 0;
         while fits < len {
             let (index, from) = split(at + fits as u64);
-            if !self.blocks.contains(&index) {
+            if !self.blocks.contains(index) {
                 if blocks_free == 0 {
                     return fits;
                 }
@@ -152,7 +153,7 @@ impl Inode {
             for index in beyond {
                 self.touch(index);
             }
-            self.blocks.split_off(&(first + usize::from(rest > 0)));
+            self.blocks.truncate(first + usize::from(rest > 0));
         }
         self.cache.len = len;
         self.cache.cut();
@@ -161,13 +162,12 @@ impl Inode {
     /// Returns the blocks that [`Inode::allocate`] would add.
     pub(super) fn missing_blocks(&self, len: u64) -> u64 {
         let (pages, rest) = split(len);
-        let wanted = pages + usize::from(rest > 0);
-        (wanted - self.blocks.range(..wanted).count()) as u64
+        self.blocks.missing(pages + usize::from(rest > 0))
     }
 
     pub(super) fn allocate(&mut self, len: u64) {
         let (pages, rest) = split(len);
-        self.blocks.extend(0..pages + usize::from(rest > 0));
+        self.blocks.insert_up_to(pages + usize::from(rest > 0));
         self.cache.len = self.cache.len.max(len);
     }
 

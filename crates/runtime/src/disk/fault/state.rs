@@ -248,8 +248,8 @@ impl State {
 
     pub(super) fn free_bytes(&mut self, dir: &Path) -> io::Result<u64> {
         self.run(OpKind::FreeBytes, dir, |state| {
-            let used = state.used_bytes();
-            Ok(state.capacity.map_or(FREE_BYTES, |capacity| capacity.saturating_sub(used)))
+            let free = |capacity: u64| capacity.saturating_sub(state.used_bytes());
+            Ok(state.capacity.map_or(FREE_BYTES, free))
         })
     }
 
