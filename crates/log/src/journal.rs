@@ -25,6 +25,7 @@ use tracing::error;
 
 mod active;
 mod admission;
+mod archive;
 mod change;
 mod codec;
 mod commit;
@@ -40,8 +41,10 @@ mod positions;
 mod queue;
 mod reader;
 mod recovery;
+mod removal;
 mod request;
 mod reserve;
+mod retention;
 mod scan;
 mod segment;
 mod segment_table;
@@ -125,7 +128,12 @@ impl Journal {
             io::ErrorKind::WouldBlock => OpenJournalError::InUse { dir: dir.clone() },
             _ => OpenJournalError::Storage { path: dir.join(LOCK), source },
         })?;
-        let site = Site { disk: &disk, dir: &dir, clock: &clock };
+        let site = Site {
+            disk: &disk,
+            dir: &dir,
+            clock: &clock,
+            segment_bytes_max: config.segment_bytes_max.bytes(),
+        };
         let recovered = recovery::recover(&site, &mut rng)?;
         metrics::recovered(started.elapsed(), recovered.bytes_cut);
         let shared = Arc::new(Shared::new(Parts {
@@ -172,7 +180,7 @@ impl Journal {
         let (done, answer) = oneshot::channel();
         if self.ask(request::Control::Maintain { done }).is_some() {
             // A journal that ends in the meantime has nothing left to maintain.
-            let _ = answer.await;
+            answer.await.unwrap_or_default();
         }
     }
 }

@@ -17,12 +17,13 @@ use tracing::warn;
 use super::error::{FileError, at_path};
 use super::frame::{self, Kind, Stamp};
 use super::index::{MemoryIndex, Summary};
+use super::removal::{remove_if_there, remove_or_warn};
 use super::segment::{Home, Segment, file_name};
 use super::state::{Link, State};
 
 /// How far ahead of the end a segment is allocated: a full disk shows before anything of a
 /// group is written, and few groups change the file's size.
-const ALLOCATE_BYTES: u64 = 8 << 20;
+const ALLOCATE_BYTES_MAX: u64 = 8 << 20;
 
 /// Records of at least this size are written from where they are; smaller ones are gathered.
 const DIRECT_BYTES_MIN: usize = 64 << 10;
@@ -43,6 +44,7 @@ pub(super) struct Active {
     pub previous: u32,
     file: Arc<dyn DiskFile>,
     allocated: Option<u64>,
+    allocate_bytes: u64,
     buf: Vec<u8>,
 }
 
@@ -53,6 +55,8 @@ pub(super) struct Birth<'a> {
     pub incarnation: Incarnation,
     pub time: Timestamp,
     pub state: &'a State,
+    /// The most bytes of a segment.
+    pub segment_bytes_max: u64,
 }
 
 impl Active {
@@ -63,45 +67,46 @@ impl Active {
         birth: &Birth<'_>,
     ) -> Result<Self, FileError> {
         let path = dir.join(file_name(birth.link.number));
-        let mut buf = Vec::new();
-        let stamp =
-            Stamp { previous: 0, incarnation: birth.incarnation, durable_end: 0, time: birth.time };
-        let previous = frame::encode(&mut buf, Kind::Snapshot, stamp, 0, |buf| {
-            birth.state.encode(birth.link, buf);
-        });
         // A file of this number is what an attempt left that did not get this far.
-        match disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(at_path(&path)(error));
-            }
-            _ => {}
+        remove_if_there(&**disk, &path).map_err(at_path(&path))?;
+        let created = Self::write_head(disk, dir, birth).map_err(at_path(&path));
+        if created.is_err() {
+            // It must not go on taking room; if it stays, the next attempt removes it.
+            remove_or_warn(&**disk, &path);
         }
-        let file = disk.open(&path, OpenMode::CreateNew).map_err(at_path(&path))?;
+        created
+    }
+
+    fn write_head(disk: &Arc<dyn Disk>, dir: &Path, birth: &Birth<'_>) -> io::Result<Self> {
+        let Birth { link, incarnation, time, state, segment_bytes_max } = *birth;
+        let allocate_bytes = segment_bytes_max.min(ALLOCATE_BYTES_MAX);
+        let mut buf = Vec::new();
+        let stamp = Stamp { previous: 0, incarnation, durable_end: 0, time };
+        let previous = frame::encode(&mut buf, Kind::Snapshot, stamp, 0, |buf| {
+            state.encode(link, buf);
+        });
+        let file = disk.open(&dir.join(file_name(link.number)), OpenMode::CreateNew)?;
         let end = buf.len() as u64;
-        let allocated = allocate(&*file, end + ALLOCATE_BYTES, end).map_err(at_path(&path))?;
-        file.write_all_at(&buf, 0).map_err(at_path(&path))?;
-        file.sync_data().map_err(at_path(&path))?;
+        let allocated = allocate(&*file, end + allocate_bytes, end)?;
+        file.write_all_at(&buf, 0)?;
+        file.sync_data()?;
         crash_point("journal.roll");
-        disk.sync_dir(dir).map_err(at_path(dir))?;
-        let summary = Summary {
-            number: birth.link.number,
-            incarnation: birth.incarnation,
-            end,
-            time_last: birth.time,
-        };
-        let segment = Segment::unloaded(Arc::clone(disk), dir, birth.link.number, Home::Journal)
+        disk.sync_dir(dir)?;
+        let summary = Summary { number: link.number, incarnation, end, time_last: time };
+        let segment = Segment::unloaded(Arc::clone(disk), dir, link.number, Home::Journal)
             .with_file(Arc::clone(&file))
             .with_index(MemoryIndex::default(), summary);
         Ok(Self {
             segment: Arc::new(segment),
-            link: birth.link,
-            incarnation: birth.incarnation,
+            link,
+            incarnation,
             end,
             head_end: end,
             has_records: false,
             previous,
             file,
             allocated,
+            allocate_bytes,
             buf,
         })
     }
@@ -110,7 +115,7 @@ impl Active {
     pub(super) fn make_room(&mut self, bytes: u64) -> io::Result<()> {
         let needed = self.end + bytes;
         if self.allocated.is_some_and(|allocated| allocated < needed) {
-            self.allocated = allocate(&*self.file, needed + ALLOCATE_BYTES, needed)?;
+            self.allocated = allocate(&*self.file, needed + self.allocate_bytes, needed)?;
         }
         Ok(())
     }
@@ -183,6 +188,5 @@ fn allocate(file: &dyn DiskFile, wanted: u64, needed: u64) -> io::Result<Option<
 
 /// Tells whether an error means that there is no room.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

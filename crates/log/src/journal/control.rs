@@ -9,7 +9,7 @@ use uuid::Builder;
 use super::change::{Change, NumberedTopic, OpenTask, Place};
 use super::codec::PartitionKey;
 use super::positions::committed_of;
-use super::request::{Control, OpenedTask};
+use super::request::{Control, OpenedTask, answer};
 use super::state::State;
 use super::task_table::Task;
 use super::topic_table::PARTITIONS_MAX;
@@ -30,25 +30,25 @@ impl JournalThread {
     pub(super) fn control(&mut self, control: Control) {
         match control {
             Control::Open { owner, done } => {
-                let _ = done.send(self.open_task(owner));
+                answer(done, self.open_task(&owner));
             }
             Control::Topic { name, config, done } => {
-                let _ = done.send(self.ensure_topic(&name, config));
+                answer(done, self.ensure_topic(&name, config));
             }
             Control::Trim { partition, before, done } => {
-                let _ = done.send(self.trim(&partition, before));
+                answer(done, self.trim(&partition, before));
             }
             Control::Maintain { done } => {
                 self.maintain();
-                let _ = done.send(());
+                answer(done, ());
             }
         }
     }
 
     /// Gives a task a new owner. Requests are done in order, so whatever an older owner had on
     /// its way is settled by now, and whatever it sends later carries the older epoch.
-    fn open_task(&mut self, owner: Owner) -> Result<OpenedTask, OpenError> {
-        let open = self.prepare_open(&owner)?;
+    fn open_task(&mut self, owner: &Owner) -> Result<OpenedTask, OpenError> {
+        let open = self.prepare_open(owner)?;
         let number = open.number;
         let epoch = open.epoch;
         self.commit_change(Change::Open(open))?;

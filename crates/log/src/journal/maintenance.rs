@@ -2,15 +2,22 @@
 
 use std::sync::atomic::Ordering;
 
+use tracing::debug;
+
 use super::writer::JournalThread;
 use crate::metrics;
 
 impl JournalThread {
     /// Does one round of what is due; bounded work.
     pub(super) fn maintain(&mut self) {
-        // A segment that could not be begun is tried again; whoever asks next learns the result.
-        let _ = self.ensure_writing();
+        if self.ensure_writing().is_err() {
+            debug!("journal still cannot begin a segment");
+        }
         self.restore_reserve();
+        self.bytes_sealed = self.bytes_of_files();
+        let room = self.measure();
+        self.roll_if_consumed(room);
+        self.retain(room);
         self.bytes_sealed = self.bytes_of_files();
         let room = self.measure();
         metrics::room(room.bytes_used, room.disk_free, self.shared.queue.bytes_used());

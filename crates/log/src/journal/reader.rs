@@ -205,15 +205,12 @@ impl LogReader for JournalReader {
                 PositionRefused::BeforeStart { partition, offset, start: span.start }.into()
             );
         }
-        let batches = match self.read(span.end, limits.bytes_max) {
-            Ok(batches) => batches,
-            Err(error) => {
-                // Whatever was looked up may have been retained away: look it up again next time.
-                self.place = None;
-                self.held = None;
-                return Err(error.into());
-            }
-        };
+        let batches = self.read(span.end, limits.bytes_max).or_else(|_looked_up_too_early| {
+            // The segment may have moved to the archive since it was looked up: do that again.
+            self.place = None;
+            self.held = None;
+            self.read(span.end, limits.bytes_max)
+        })?;
         Ok(self.fetched(batches, span.end))
     }
 }

@@ -13,6 +13,7 @@
 //! not read: the head of the newest says all that holds.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use tracing::{info, warn};
 use uuid::Builder;
 
 use super::active::{Active, Birth};
+use super::archive::find_archived;
 use super::error::{FileError, at_path};
 use super::frame::Kind;
 use super::index::{MemoryIndex, Summary};
@@ -42,8 +44,6 @@ pub(super) struct Recovered {
     pub state: State,
     pub active: Active,
     pub segments: SegmentTable,
-    /// How many bytes were read.
-    pub bytes_read: u64,
     /// How many bytes were cut off.
     pub bytes_cut: u64,
 }
@@ -54,6 +54,7 @@ pub(super) struct Site<'a> {
     pub disk: &'a Arc<dyn Disk>,
     pub dir: &'a Path,
     pub clock: &'a Clock,
+    pub segment_bytes_max: u64,
 }
 
 /// The newest segment, walked to its end.
@@ -66,6 +67,8 @@ struct Last {
     index: MemoryIndex,
     incarnation: Incarnation,
     time_last: Timestamp,
+    /// Where the last group begins: what stands before it is durable.
+    durable_end: u64,
     /// Where the last valid frame ends.
     end: u64,
     file_len: u64,
@@ -79,34 +82,40 @@ pub(super) fn recover(site: &Site<'_>, rng: &mut Rng) -> Result<Recovered, FileE
     let last = find_last(site, &mut numbers)?;
     crash_point("journal.recovery.seal");
     let incarnation = draw_incarnation(rng);
+    let segment_bytes_max = site.segment_bytes_max;
     let time = site.clock.now();
     let Some(last) = last else {
         let log = LogId(Builder::from_random_bytes(rng.next_u128().to_le_bytes()).into_uuid());
         info!(%log, "journal is new");
         let link = Link { number: 1, predecessor: 0, predecessor_end: 0 };
         let state = State::new(log);
-        let birth = Birth { link, incarnation, time, state: &state };
+        let birth = Birth { link, incarnation, time, state: &state, segment_bytes_max };
         let active = Active::create(site.disk, site.dir, &birth)?;
         let segments = SegmentTable::default();
         segments.insert(Arc::clone(&active.segment));
-        return Ok(Recovered { state, active, segments, bytes_read: 0, bytes_cut: 0 });
+        return Ok(Recovered { state, active, segments, bytes_cut: 0 });
     };
+    remove_abandoned(site, &mut numbers, &last)?;
     let link = last.successor();
-    let birth = Birth { link, incarnation, time, state: &last.state };
+    let birth = Birth { link, incarnation, time, state: &last.state, segment_bytes_max };
     let active = Active::create(site.disk, site.dir, &birth)?;
     let segments = SegmentTable::default();
     segments.insert(Arc::clone(&active.segment));
-    remove_abandoned(site, &mut numbers, &last, link)?;
+    if !last.has_records() {
+        // Should the name come back, the next recovery finds it between two links of the chain.
+        site.disk.remove(&last.segment.path).map_err(at_path(&last.segment.path))?;
+    }
     for number in numbers.iter().filter(|number| **number < last.link.number) {
         let segment = Segment::unloaded(Arc::clone(site.disk), site.dir, *number, Home::Journal);
         segments.insert(Arc::new(segment));
     }
+    find_archived(site.disk, site.dir, &numbers, &segments)?;
     let (bytes_read, bytes_cut) = (last.bytes_read, last.bytes_behind_end()?);
     let state = last.keep(&segments);
     info!(
         log = %state.log, segment = link.number, bytes_read, bytes_cut, "journal is recovered"
     );
-    Ok(Recovered { state, active, segments, bytes_read, bytes_cut })
+    Ok(Recovered { state, active, segments, bytes_cut })
 }
 
 /// Lists the segments by number.
@@ -144,11 +153,13 @@ fn find_last(site: &Site<'_>, numbers: &mut BTreeSet<u64>) -> Result<Option<Last
                     index: MemoryIndex::default(),
                     incarnation: first.stamp.incarnation,
                     time_last: first.stamp.time,
+                    durable_end: scan.at(),
                     end: scan.at(),
                     file_len,
                     bytes_read: 0,
                 };
                 last.walk(scan, &path)?;
+                last.write_last_group_again().map_err(at_path(&path))?;
                 return Ok(Some(last));
             }
             Err(reason) => {
@@ -193,6 +204,7 @@ impl Last {
                         .map_err(|reason| corrupt(at, reason))?;
                     self.index.add(frame.change.sections(), frame.body_at);
                     self.time_last = time;
+                    self.durable_end = frame.stamp.durable_end;
                     self.end = frame.end;
                 }
                 Step::Invalid(reason) => {
@@ -204,6 +216,26 @@ impl Last {
                 }
             }
         }
+    }
+
+    /// Writes the bytes of the last group once more, unchanged, and syncs them.
+    ///
+    /// A process that died between a failed sync and the next segment leaves pages that are
+    /// clean in the cache and not on the disk: they would be read now, shown, and gone after a
+    /// power cut. Written again they are dirty, and the sync means what it says.
+    fn write_last_group_again(&self) -> io::Result<()> {
+        let mut at = self.durable_end;
+        let mut buf = vec![0; 1 << 20];
+        if at == self.end {
+            return Ok(());
+        }
+        while at < self.end {
+            let len = buf.len().min(usize::try_from(self.end - at).unwrap_or(usize::MAX));
+            self.file.read_exact_at(&mut buf[..len], at)?;
+            self.file.write_all_at(&buf[..len], at)?;
+            at += len as u64;
+        }
+        self.file.sync_data()
     }
 
     fn has_records(&self) -> bool {
@@ -226,8 +258,10 @@ impl Last {
         let mut buf = vec![0; 64 << 10];
         while at < self.file_len {
             let len = buf.len().min(usize::try_from(self.file_len - at).unwrap_or(usize::MAX));
-            let read =
-                self.file.read_at(&mut buf[..len], at).map_err(at_path(&self.segment.path))?;
+            let read = match self.file.read_at(&mut buf[..len], at) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                read => read.map_err(at_path(&self.segment.path))?,
+            };
             if read == 0 {
                 break;
             }
@@ -260,24 +294,23 @@ impl Last {
     }
 }
 
-/// Removes segments that are not in the chain: attempts that failed, and the last one if it is
-/// empty. Whoever crashes before finds them again, because the chain does not name them.
+/// Removes segments that are not in the chain: attempts that failed, and empty ones whose removal
+/// did not last. This is durable before the next segment exists: afterwards only the chain from
+/// the newest to the one before it would be looked at.
 fn remove_abandoned(
     site: &Site<'_>,
     numbers: &mut BTreeSet<u64>,
     last: &Last,
-    link: Link,
 ) -> Result<(), FileError> {
-    let mut abandoned: Vec<u64> =
-        numbers.iter().copied().filter(|number| *number > link.predecessor).collect();
     let between = |number: &u64| *number > last.link.predecessor && *number < last.link.number;
-    abandoned.extend(numbers.iter().copied().filter(between));
-    abandoned.sort_unstable();
-    abandoned.dedup();
-    for number in abandoned {
-        let path: PathBuf = site.dir.join(super::segment::file_name(number));
+    let abandoned: Vec<u64> = numbers.iter().copied().filter(between).collect();
+    for number in &abandoned {
+        let path: PathBuf = site.dir.join(super::segment::file_name(*number));
         site.disk.remove(&path).map_err(at_path(&path))?;
-        numbers.remove(&number);
+        numbers.remove(number);
+    }
+    if !abandoned.is_empty() {
+        site.disk.sync_dir(site.dir).map_err(at_path(site.dir))?;
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use millstream_model::{Epoch, LogPosition, SourceId, TaskId, TopicName, TopicPartition};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::trace;
 
 use super::change::{Place, Producer};
 use super::codec::PartitionKey;
@@ -101,4 +102,11 @@ pub(super) struct Admitted {
 pub(super) enum Request {
     Work(Admitted),
     Control(Control),
+}
+
+/// Answers a caller. One that gave up has nobody to tell: it reopens and finds what happened.
+pub(super) fn answer<T>(done: oneshot::Sender<T>, value: T) {
+    if done.send(value).is_err() {
+        trace!("nobody waits for this answer any more");
+    }
 }

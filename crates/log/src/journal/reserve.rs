@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use millstream_runtime::disk::OpenMode;
 use tracing::{info, warn};
 
+use super::removal::{remove_if_there, remove_or_warn};
 use super::writer::JournalThread;
 
 const FILE_NAME: &str = "reserve";
@@ -63,17 +64,15 @@ impl JournalThread {
         if free < wanted + config.disk_free_min.bytes() {
             return;
         }
-        let allocated = match disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => disk.open(&path, OpenMode::CreateNew).and_then(|file| file.allocate(wanted)),
-        };
+        let allocated = remove_if_there(&**disk, &path)
+            .and_then(|()| disk.open(&path, OpenMode::CreateNew))
+            .and_then(|file| file.allocate(wanted));
         match allocated {
             Ok(()) => self.reserve.bytes = wanted,
             Err(error) => {
                 warn!(%error, "no room is set aside for positions on a full disk");
                 self.reserve.is_unsupported = error.kind() == io::ErrorKind::Unsupported;
-                // What is left of the file is found and replaced next time.
-                let _ = disk.remove(&path);
+                remove_or_warn(&**disk, &path);
             }
         }
     }

@@ -55,13 +55,10 @@ impl Window {
 /// One frame, read and checked.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
-    /// Where it begins.
-    pub at: u64,
     /// Where its body begins.
     pub body_at: u64,
     pub end: u64,
     pub stamp: Stamp,
-    pub crc: u32,
     pub change: Change,
 }
 
@@ -119,11 +116,6 @@ impl Scan {
         self.at
     }
 
-    /// Returns the CRC of the last frame's head.
-    pub(super) fn previous(&self) -> u32 {
-        self.previous
-    }
-
     /// Returns how many bytes were read.
     pub(super) fn bytes_read(&self) -> u64 {
         self.window.bytes_read
@@ -151,7 +143,7 @@ impl Scan {
         }
         self.at = end;
         self.previous = crc;
-        Ok(Step::Frame(Box::new(Frame { at, body_at, end, stamp, crc, change })))
+        Ok(Step::Frame(Box::new(Frame { body_at, end, stamp, change })))
     }
 
     /// Looks behind the last valid frame for one that proves that its end had been durable

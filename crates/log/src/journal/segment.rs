@@ -17,6 +17,7 @@ use super::change::Section;
 use super::codec::PartitionKey;
 use super::error::{FileError, at_path};
 use super::index::{Directory, ENTRY_BYTES, Entry, HEAD_BYTES, MemoryIndex, Summary};
+use super::removal::{remove_if_there, remove_or_warn};
 use super::scan::{Scan, Step};
 
 /// How many entries of the active segment a reader copies at a time.
@@ -135,17 +136,14 @@ impl Segment {
             Err(error) => {
                 warn!(segment = self.number, %error, "segment index stays in memory");
                 // What was written of it would be built anew anyway: its checksum is wrong.
-                let _ = self.disk.remove(&self.index_path());
+                remove_or_warn(&*self.disk, &self.index_path());
             }
         }
     }
 
     fn write_index(&self, bytes: &[u8]) -> io::Result<()> {
         let path = self.index_path();
-        match self.disk.remove(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_if_there(&*self.disk, &path)?;
         self.disk.open(&path, OpenMode::CreateNew)?.write_all_at(bytes, 0)
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use millstream_model::Offset;
-use millstream_runtime::disk::{DiskFile, OpenMode};
+use millstream_runtime::disk::DiskFile;
 
 use super::codec::{PartitionKey, Take};
 use super::error::{FileError, at_path};
@@ -121,12 +121,4 @@ pub(super) fn read_link(
         return Ok(None);
     }
     Ok(decode_link(&mut Take(&first.fields)).map(|link| (link, first)))
-}
-
-/// Opens a file for reading and names it in the error.
-pub(super) fn open_read(
-    disk: &dyn millstream_runtime::Disk,
-    path: &Path,
-) -> Result<Arc<dyn DiskFile>, FileError> {
-    disk.open(path, OpenMode::Read).map_err(at_path(path))
 }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::config::Durability;
 use super::group::Outcome;
-use super::request::{Admitted, AppendRequest, Work};
-use crate::contract::Append;
+use super::request::{Admitted, Work, answer};
 use crate::error::{EnqueueError, TransactError};
 use crate::metrics::{self, Refused};
 
@@ -60,11 +59,10 @@ impl Settled {
         for (admitted, _) in self.waiting {
             match admitted.work {
                 Work::Append(request) => {
-                    answer(request, Err(EnqueueError::Storage(copy_of(source))));
+                    answer(request.done, Err(EnqueueError::Storage(copy_of(source))));
                 }
                 Work::Transact(request) => {
-                    // A caller that gave up has nobody to tell.
-                    let _ = request.done.send(Err(TransactError::Storage(copy_of(source))));
+                    answer(request.done, Err(TransactError::Storage(copy_of(source))));
                 }
             }
         }
@@ -97,11 +95,11 @@ impl Written for Settled {
         if self.durability == Durability::Fsync {
             return;
         }
-        let (appends, rest) = std::mem::take(&mut self.waiting)
+        let (appends, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.waiting)
             .into_iter()
             .partition(|(admitted, _)| matches!(admitted.work, Work::Append(_)));
         self.waiting = rest;
-        for (admitted, outcome) in Vec::from(appends) {
+        for (admitted, outcome) in appends {
             succeed(admitted, outcome);
         }
     }
@@ -109,10 +107,9 @@ impl Written for Settled {
 
 fn succeed(admitted: Admitted, outcome: Outcome) {
     match (admitted.work, outcome) {
-        (Work::Append(request), Outcome::Appended(appended)) => answer(request, Ok(appended)),
+        (Work::Append(request), Outcome::Appended(appended)) => answer(request.done, Ok(appended)),
         (Work::Transact(request), Outcome::Committed) => {
-            // A caller that gave up has nobody to tell; it reopens and finds the commit.
-            let _ = request.done.send(Ok(()));
+            answer(request.done, Ok(()));
         }
         _ => unreachable!("an outcome belongs to the request it was made for"),
     }
@@ -121,7 +118,7 @@ fn succeed(admitted: Admitted, outcome: Outcome) {
 fn refuse_append(admitted: Admitted, error: EnqueueError) {
     metrics::refused(Refused::Full);
     if let Work::Append(request) = admitted.work {
-        answer(request, Err(error));
+        answer(request.done, Err(error));
     }
 }
 
@@ -132,14 +129,8 @@ fn refuse_transact(admitted: Admitted, error: TransactError) {
         _ => Refused::Position,
     });
     if let Work::Transact(request) = admitted.work {
-        // A caller that gave up has nobody to tell.
-        let _ = request.done.send(Err(error));
+        answer(request.done, Err(error));
     }
-}
-
-fn answer(request: AppendRequest, result: <Append as Future>::Output) {
-    // A caller that dropped its append has nobody to tell.
-    let _ = request.done.send(result);
 }
 
 /// An I/O error cannot be cloned: its kind and text can.

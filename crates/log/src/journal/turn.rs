@@ -16,6 +16,9 @@ use tracing::{error, info, warn};
 use super::active::{Active, Birth, is_full};
 use super::error::FileError;
 use super::group::StagedFrame;
+use super::removal::remove_or_warn;
+use super::segment::file_name;
+use super::shared::Shared;
 use super::state::Link;
 use super::writer::{CommitError, JournalThread, Place};
 use crate::metrics;
@@ -43,10 +46,14 @@ impl JournalThread {
         let config = &self.shared.config;
         let too_long = active.end + bytes > config.segment_bytes_max.bytes();
         let too_many = active.segment.memory_entries() + sections > config.segment_entries_max;
-        if active.end > active.head_end && (too_long || too_many) {
-            return self.roll();
+        if active.end == active.head_end || !(too_long || too_many) {
+            return Ok(());
         }
-        Ok(())
+        match self.roll() {
+            // What was allocated ahead may still hold these frames.
+            Err(CommitError::Full) => Ok(()),
+            result => result,
+        }
     }
 
     /// Seals the active segment and begins the next.
@@ -55,13 +62,7 @@ impl JournalThread {
         let next = link_after(active);
         let number = active.link.number;
         let shared = Arc::clone(&self.shared);
-        let (time, incarnation) = (shared.clock.now(), active.incarnation);
-        let created = {
-            let state = shared.state();
-            let birth = Birth { link: next, incarnation, time, state: &state };
-            Active::create(&shared.disk, &shared.dir, &birth)
-        };
-        match created {
+        match create(&shared, next, active.incarnation) {
             Ok(created) => {
                 info!(segment = next.number, "journal begins a segment");
                 self.switch_to(created);
@@ -109,13 +110,14 @@ impl JournalThread {
         let next = link_after(active);
         let has_records = active.has_records;
         let (segment, end) = (Arc::clone(&active.segment), active.end);
-        self.place = Place::Broken { next, retry_at: Instant::now() };
         if has_records {
+            active.trim_allocation();
             segment.store_index();
             self.bytes_sealed += end;
         } else {
             self.shared.segments.remove(segment.number);
         }
+        self.place = Place::Broken { next, retry_at: Instant::now() };
         // The caller learns of the first failure; the next group meets the second, if there is one.
         if self.begin_segment(next).is_err() {
             warn!("journal cannot begin a new segment yet");
@@ -127,18 +129,18 @@ impl JournalThread {
     fn begin_segment(&mut self, link: Link) -> Result<(), CommitError> {
         let shared = Arc::clone(&self.shared);
         let incarnation = draw_incarnation(&mut self.rng);
-        let time = shared.clock.now();
-        let created = {
-            let state = shared.state();
-            let birth = Birth { link, incarnation, time, state: &state };
-            Active::create(&shared.disk, &shared.dir, &birth)
-        };
-        match created {
+        match create(&shared, link, incarnation) {
             Ok(created) => {
                 self.backoff.reset();
                 shared.gauges.is_broken.store(false, Ordering::Relaxed);
                 info!(segment = link.number, "journal writes again");
                 self.switch_to(created);
+                let before = link.number - 1;
+                if link.predecessor < before {
+                    // The one that failed held no records: it is not in the chain.
+                    let path = shared.dir.join(file_name(before));
+                    remove_or_warn(&*shared.disk, &path);
+                }
                 Ok(())
             }
             Err(failure) => {
@@ -153,6 +155,19 @@ impl JournalThread {
             }
         }
     }
+}
+
+/// Creates a segment whose head says all that is committed.
+fn create(shared: &Shared, link: Link, incarnation: Incarnation) -> Result<Active, FileError> {
+    let state = shared.state();
+    let birth = Birth {
+        link,
+        incarnation,
+        time: shared.clock.now(),
+        state: &state,
+        segment_bytes_max: shared.config.segment_bytes_max.bytes(),
+    };
+    Active::create(&shared.disk, &shared.dir, &birth)
 }
 
 /// Returns the link of the segment after `active`. One without records is left out of the chain:

@@ -254,6 +254,9 @@ impl JournalThread {
             // Nothing is lost by it: the next start reads the segment as after a crash.
             warn!("journal closes without its closing frame");
         }
+        if let Place::Writing(active) = &self.place {
+            active.trim_allocation();
+        }
     }
 }
 
