@@ -1,13 +1,12 @@
 //! Metric names are declared in `metrics.rs` only, and the reference page is made from there.
 //!
-//! A declaration is a constant with its name and, above it, what it means:
+//! A declaration is a constant with the name, and a `describe_…!` call in the same file that gives
+//! it a type and a help text:
 //!
 //! ```text
-//! /// Open connections.
-//! pub const CONNECTIONS: &str = "millstream_collector_connections";
+//! const CONNECTIONS: &str = "millstream_collector_connections";
+//! describe_gauge!(CONNECTIONS, Unit::Count, "Open connections.");
 //! ```
-//!
-//! The type comes from the `describe_…!` call for that constant in the same file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -20,7 +19,8 @@ pub(crate) const REFERENCE: &str = "docs/reference/metrics.md";
 
 const REMEDY_PAGE: &str = "run `cargo run -p xtask -- docs` and commit the page";
 const REMEDY_PLACE: &str = "declare the name in the crate's `metrics.rs` and use it from there";
-const REMEDY_DOC: &str = "say above the constant what is counted, in a sentence";
+const REMEDY_HELP: &str =
+    "describe it in the same file: `describe_counter!(NAME, Unit::…, \"what is counted\")`";
 
 const HEAD: &str = "\
 # Metrics
@@ -39,7 +39,7 @@ struct Metric<'a> {
     line: usize,
 }
 
-/// Checks that names stand in the right place, each with its meaning, and that the page is fresh.
+/// Checks that names stand in the right place, each with a help text, and that the page is fresh.
 pub(crate) fn check(files: &[SourceFile]) -> Vec<Finding> {
     let crates = crates(files);
     let mut findings = Vec::new();
@@ -51,8 +51,8 @@ pub(crate) fn check(files: &[SourceFile]) -> Vec<Finding> {
     }
     let declared = declared(files, &crates);
     for metric in declared.iter().filter(|metric| metric.meaning.is_empty()) {
-        let what = format!("metric `{}` without its meaning", metric.name);
-        findings.push(Finding::new(metric.path, metric.line, what, REMEDY_DOC));
+        let what = format!("metric `{}` without a help text", metric.name);
+        findings.push(Finding::new(metric.path, metric.line, what, REMEDY_HELP));
     }
     let page = files.iter().find(|file| file.path == REFERENCE).map_or("", |page| &page.text);
     let fresh = render(&declared);
@@ -99,28 +99,28 @@ fn declared_in<'a>(file: &'a SourceFile, crates: &BTreeSet<&str>) -> Vec<Metric<
         // rustfmt may put the name of a long declaration on a line of its own.
         let constant = (0..line).rev().find(|index| lines[*index].contains("const "));
         let Some(constant) = constant.filter(|index| line - index <= 2) else { continue };
-        let docs = lines[..constant].iter().rev().take_while(|line| line.trim().starts_with("///"));
-        let mut sentences: Vec<&str> =
-            docs.map(|line| line.trim().trim_start_matches('/').trim()).collect();
-        sentences.reverse();
-        let identifier =
-            lines[constant].split("const ").nth(1).and_then(|rest| rest.split(':').next());
-        let kind = kind(&file.text, identifier.unwrap_or_default().trim());
-        let meaning = sentences.join(" ");
+        let identifier = lines[constant].split("const ").nth(1);
+        let identifier = identifier.and_then(|rest| rest.split(':').next()).unwrap_or_default();
+        let description = describe(&file.text, identifier.trim());
+        let (kind, meaning) = description.unwrap_or_else(|| ("–", String::new()));
         metrics.push(Metric { name, kind, meaning, path: &file.path, line });
     }
     metrics
 }
 
-/// Returns the type that the `describe_…!` call of this constant gives it.
-fn kind(text: &str, identifier: &str) -> &'static str {
-    let is_of = |kind: &str| {
-        let call = format!("describe_{kind}!(");
-        let calls = text.split(&call).skip(1);
-        let mut first = calls.filter_map(|call| call.split(',').next());
-        first.any(|argument| argument.trim() == identifier)
-    };
-    ["counter", "gauge", "histogram"].into_iter().find(|kind| is_of(kind)).unwrap_or("–")
+/// Returns the type and the help text that the `describe_…!` call of this constant gives it.
+fn describe(text: &str, identifier: &str) -> Option<(&'static str, String)> {
+    ["counter", "gauge", "histogram"].into_iter().find_map(|kind| {
+        let opening = format!("describe_{kind}!(");
+        let mut calls = text.split(&opening).skip(1);
+        let call = calls
+            .find(|call| call.split(',').next().is_some_and(|first| first.trim() == identifier))?;
+        let help = call.split(");").next()?.split('"').nth(1)?;
+        // A long text goes on after a backslash at the end of the line.
+        let words = help.split(|c: char| c.is_whitespace() || c == '\\');
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        Some((kind, words.join(" ").trim_end_matches('.').to_owned()))
+    })
 }
 
 /// Returns the names of the crates, as they occur in metric names.

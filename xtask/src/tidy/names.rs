@@ -4,10 +4,8 @@ use crate::finding::Finding;
 use crate::tree::SourceFile;
 
 /// Names that say nothing about what is inside.
-const BANNED: [&str; 12] = [
-    "util", "utils", "common", "helper", "helpers", "misc", "core", "manager", "managers",
-    "prelude", "shared", "stuff",
-];
+const BANNED: [&str; 9] =
+    ["util", "utils", "common", "helper", "helpers", "misc", "core", "manager", "prelude"];
 
 const REMEDY_NAME: &str = "name it for what it does: `retry`, `segment`, `partitioner`";
 

@@ -186,17 +186,16 @@ fn a_format_page_has_a_fixture_or_says_that_none_is_stored() {
 
 const METRICS: &str = "\
 //! Page.
-/// Appends, durable
-/// or not.
 pub const APPENDS: &str = \"millstream_log_appends_total\";
-describe_counter!(APPENDS, \"…\");
+describe_counter!(APPENDS, Unit::Count, \"Appends, durable \\
+    or not.\");
 ";
 
 #[test]
 fn the_page_of_metrics_is_made_from_the_declarations() {
     let files = [SourceFile::new("crates/log/src/metrics.rs", METRICS)];
     let page = super::metrics::page(&files);
-    let row = "| `millstream_log_appends_total` | counter | Appends, durable or not. |\n";
+    let row = "| `millstream_log_appends_total` | counter | Appends, durable or not |\n";
     assert!(page.ends_with(row), "{page}");
     check(&[("crates/log/src/metrics.rs", METRICS), ("docs/reference/metrics.md", &page)], &[]);
 }
@@ -212,7 +211,7 @@ fn a_page_of_metrics_that_is_out_of_date_is_refused() {
 }
 
 #[test]
-fn a_metric_is_declared_in_one_place_with_its_meaning() {
+fn a_metric_is_declared_in_one_place_with_a_help_text() {
     let bare = "//! Page.\nconst A: &str = \"millstream_log_a_total\";\n";
     let page = super::metrics::page(&[SourceFile::new("crates/log/src/metrics.rs", bare)]);
     check(
@@ -224,7 +223,7 @@ fn a_metric_is_declared_in_one_place_with_its_meaning() {
         ],
         &[
             "crates/log/src/a.rs:2: metric `millstream_log_b_total` outside `metrics.rs`",
-            "crates/log/src/metrics.rs:2: metric `millstream_log_a_total` without its meaning",
+            "crates/log/src/metrics.rs:2: metric `millstream_log_a_total` without a help text",
         ],
     );
 }

@@ -1,0 +1,3 @@
+module millstream.example/bench/collector
+
+go 1.21

@@ -1,0 +1,45 @@
+//! The five standard rules against the JSON library's bare validation of the same bytes.
+
+use anyhow::{Context, Result};
+
+use super::{Setup, progress};
+use crate::meter::Measured;
+use crate::process::last_line;
+use crate::report::{Measure, Ratio, Report};
+
+const OURS: &str = "Millstream, five rules";
+const VALIDATE: &str = "sonic-rs, validation only";
+
+const RATIOS: [Ratio; 1] =
+    [Ratio { of: OURS, to: VALIDATE, measure: Measure::PerCpuSecond, aim: Some(1.0) }];
+
+/// Runs the scenario.
+pub(crate) async fn run(setup: &Setup) -> Result<()> {
+    let Setup { rounds, seconds, .. } = setup;
+    let title = format!(
+        "Cleaning: ~1 KB JSON events in memory, {rounds} rounds of {seconds} s, one thread"
+    );
+    let mut report = Report::new(title, "MB", 1e6);
+    let mut checked = 0;
+    for round in 0..*rounds {
+        for name in [VALIDATE, OURS] {
+            progress(&format!("cleaning, round {}: {name}", round + 1));
+            let measured = contestant(setup, name).await.with_context(|| name.to_owned())?;
+            if name == OURS {
+                checked = measured.checked;
+            }
+            report.add(name, measured.sample());
+        }
+    }
+    report.print(&RATIOS)?;
+    progress(&format!("checked: {checked} cleaned events against another implementation"));
+    progress("aim of the design: at least 1300 MB per CPU-second");
+    Ok(())
+}
+
+async fn contestant(setup: &Setup, name: &str) -> Result<Measured> {
+    let mut command = tokio::process::Command::new(Setup::this_program()?);
+    command.arg("contestant").arg(if name == OURS { "clean" } else { "validate" });
+    command.args(["--seconds", &setup.seconds.to_string()]);
+    Measured::parse(&last_line(command).await?)
+}

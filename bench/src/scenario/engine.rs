@@ -1,0 +1,50 @@
+//! The engine as a whole: fetch from the journal, clean, append in transactions, durable.
+
+use anyhow::{Context, Result};
+
+use super::{Setup, progress};
+use crate::meter::Measured;
+use crate::process::last_line;
+use crate::report::{Measure, Ratio, Report};
+
+const OURS: &str = "engine: fetch, clean, transact";
+const DISK: &str = "disk, 8 MiB + fdatasync";
+
+const RATIOS: [Ratio; 1] = [Ratio { of: OURS, to: DISK, measure: Measure::Rate, aim: None }];
+
+/// Runs the scenario.
+pub(crate) async fn run(setup: &Setup) -> Result<()> {
+    let Setup { rounds, mib, .. } = setup;
+    let title = format!("Engine: {mib} MiB of ~1 KB events from the journal, {rounds} rounds");
+    let mut report = Report::new(title, "MB", 1e6);
+    let (mut checked, mut seconds_per_gb) = (0, Vec::new());
+    for round in 0..*rounds {
+        for name in [DISK, OURS] {
+            progress(&format!("engine, round {}: {name}", round + 1));
+            let measured = contestant(setup, name).await.with_context(|| name.to_owned())?;
+            if name == OURS {
+                checked += measured.checked;
+                seconds_per_gb.push(measured.cpu_seconds / (measured.done / 1e9));
+            }
+            report.add(name, measured.sample());
+        }
+    }
+    report.print(&RATIOS)?;
+    seconds_per_gb.sort_by(f64::total_cmp);
+    let median = seconds_per_gb.get(seconds_per_gb.len() / 2).copied().unwrap_or(f64::NAN);
+    progress(&format!("checked: {checked} events, each clean or a dead letter exactly once"));
+    progress(&format!("CPU-seconds a GB: {median:.2}; aim of the design: at most 2.4"));
+    Ok(())
+}
+
+async fn contestant(setup: &Setup, name: &str) -> Result<Measured> {
+    let scratch = setup.scratch()?;
+    let mut command = tokio::process::Command::new(Setup::this_program()?);
+    command.arg("contestant").arg(if name == OURS { "engine" } else { "disk" });
+    command.arg("--dir").arg(scratch.path());
+    command.args(["--bytes", &(setup.mib << 20).to_string()]);
+    if name == DISK {
+        command.args(["--block", &(8_u64 << 20).to_string()]);
+    }
+    Measured::parse(&last_line(command).await?)
+}
