@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs every benchmark, each beside its baseline: `make bench`, or with a scenario and options:
 #
-#   scripts/bench.sh collector --cores split --rounds 5
+#   scripts/bench.sh collector --cores shared --rounds 5
 #   scripts/bench.sh --help
 #
 # Everything after the first word goes to the runner; see bench/README.md.

@@ -23,6 +23,8 @@ pub(crate) enum Contestant {
     Clean(SecondsArgs),
     /// The JSON library's bare validation of the same events.
     Validate(SecondsArgs),
+    /// The same rules in the plain way, with the JSON library's lazy access.
+    Lazy(SecondsArgs),
     /// Journal, cleaning, transactional append.
     Engine(VolumeArgs),
 }
@@ -73,6 +75,7 @@ pub(crate) async fn run(contestant: &Contestant) -> Result<()> {
         Contestant::Journal(args) => journal::run(args).await?.print(),
         Contestant::Clean(args) => cleaning::clean(args)?.print(),
         Contestant::Validate(args) => cleaning::validate(args)?.print(),
+        Contestant::Lazy(args) => cleaning::lazy(args)?.print(),
         Contestant::Engine(args) => engine::run(args).await?.print(),
     }
 }

@@ -28,6 +28,11 @@ impl Template {
         Self { bytes, number_at }
     }
 
+    /// Returns the size in bytes, which the number does not change.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Numbers the event and returns its bytes.
     pub(crate) fn numbered(&mut self, number: u64) -> &[u8] {
         let mut rest = number;

@@ -15,7 +15,7 @@ use millstream_model::{
 use millstream_runtime::disk::RealDisk;
 use millstream_runtime::{Clock, Context, Rng, TaskKind, spawn_blocking};
 
-use crate::events;
+use crate::events::Template;
 
 /// An open journal.
 #[derive(Debug)]
@@ -54,6 +54,9 @@ pub(crate) const PARTITIONS: u32 = 4;
 /// The events of one append: about 64 KB.
 const APPEND_EVENTS: u64 = 64;
 
+/// Room for them, encoded.
+const APPEND_BYTES: usize = 80 << 10;
+
 /// The most appends on their way: what the journal groups, and far below what it refuses.
 const APPENDS_MAX: usize = 256;
 
@@ -67,27 +70,55 @@ pub(crate) async fn ensure_topic(cx: &Context, log: &dyn Log, name: &str) -> Res
     Ok(name)
 }
 
-/// Builds appends of events `0..` until their values hold `bytes`; returns them with their number
-/// of events.
-pub(crate) fn appends(bytes: u64) -> (Vec<RecordBatch>, u64) {
-    let (mut batches, mut number, mut filled) = (Vec::new(), 0, 0);
-    while filled < bytes {
-        let mut builder = RecordBatchBuilder::new();
-        for _ in 0..APPEND_EVENTS {
-            let event = events::event(number);
-            filled += event.len() as u64;
-            number += 1;
+/// Makes appends of events `0..count`, one after the other: only those on their way are in memory.
+#[derive(Debug)]
+pub(crate) struct Appends {
+    templates: Vec<Template>,
+    next: u64,
+    count: u64,
+}
+
+impl Appends {
+    /// Makes as many events as hold about `bytes`, in whole appends.
+    pub(crate) fn of_bytes(bytes: u64) -> Self {
+        let templates: Vec<Template> = (0..APPEND_EVENTS).map(Template::new).collect();
+        let append: u64 = templates.iter().map(|template| template.len() as u64).sum();
+        Self { templates, next: 0, count: bytes.div_ceil(append) * APPEND_EVENTS }
+    }
+
+    /// Returns the number of events.
+    pub(crate) fn events(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns the bytes of all their values.
+    pub(crate) fn value_bytes(&self) -> u64 {
+        let append: u64 = self.templates.iter().map(|template| template.len() as u64).sum();
+        self.count / APPEND_EVENTS * append
+    }
+}
+
+impl Iterator for Appends {
+    type Item = RecordBatch;
+
+    fn next(&mut self) -> Option<RecordBatch> {
+        if self.next >= self.count {
+            return None;
+        }
+        let mut builder = RecordBatchBuilder::with_capacity(APPEND_BYTES);
+        for template in &mut self.templates {
+            let event = template.numbered(self.next);
+            self.next += 1;
             let timestamp = Timestamp::from_millis(1_795_342_260_000);
-            let (value, headers) = (Some(event.as_slice()), Headers::EMPTY);
+            let (value, headers) = (Some(event), Headers::EMPTY);
             builder.push(Record { timestamp, key: None, value, headers });
         }
-        batches.push(builder.finish());
+        Some(builder.finish())
     }
-    (batches, number)
 }
 
 /// Appends all of it to the partitions in turn, and returns when the last is durable.
-pub(crate) async fn fill(log: &dyn Log, topic: &TopicName, appends: &[RecordBatch]) -> Result<()> {
+pub(crate) async fn fill(log: &dyn Log, topic: &TopicName, appends: Appends) -> Result<()> {
     let mut waiting: VecDeque<Append> = VecDeque::with_capacity(APPENDS_MAX);
     for (partition, batch) in (0..PARTITIONS).cycle().zip(appends) {
         if waiting.len() == APPENDS_MAX
@@ -96,7 +127,7 @@ pub(crate) async fn fill(log: &dyn Log, topic: &TopicName, appends: &[RecordBatc
             oldest.await?;
         }
         let to = TopicPartition::new(topic.clone(), partition);
-        waiting.push_back(log.enqueue(vec![(to, batch.clone())])?);
+        waiting.push_back(log.enqueue(vec![(to, batch)])?);
     }
     for append in waiting {
         append.await?;

@@ -25,15 +25,17 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// The CPU time it took, of all threads.
     pub(crate) cpu_seconds: f64,
-    /// The largest resident set of the process, preparation included.
+    /// The largest resident set since the count began.
     pub(crate) peak_bytes: u64,
     /// How many units of the output were compared with what they must be.
     pub(crate) checked: u64,
 }
 
 impl Meter {
-    /// Starts to count.
+    /// Starts to count; the peak of memory too begins anew.
     pub(crate) fn start() -> Result<Self> {
+        // proc(5): 5 resets the process's high water mark of its resident set.
+        std::fs::write("/proc/self/clear_refs", "5").context("reset the peak of memory")?;
         Ok(Self { usage: Usage::read("self")?, begun: Instant::now() })
     }
 

@@ -29,7 +29,7 @@ pub(crate) struct Setup {
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub(crate) mib: u64,
     /// Whether contestant and load generator have a core each.
-    #[arg(long, value_enum, default_value_t = Cores::Shared)]
+    #[arg(long, value_enum, default_value_t = Cores::Split)]
     pub(crate) cores: Cores,
     /// The Go collector.
     #[arg(long, default_value = "bench/go/bin/collector")]

@@ -12,6 +12,7 @@ mod exceptions;
 mod formats;
 mod layers;
 mod limits;
+mod links;
 mod manifest;
 mod metrics;
 mod names;
@@ -27,7 +28,11 @@ mod tests;
 pub(crate) fn check(root: &Path) -> Result<Vec<Finding>> {
     let files = tree::read(root)?;
     let directories = formats::directories_of_fixtures(root)?;
-    Ok(check_files(&files, &directories))
+    let mut findings = check_files(&files, &directories);
+    findings
+        .extend(links::check(&files, |path| root.join(path).try_exists().is_ok_and(|found| found)));
+    findings.sort_by(|a, b| (&a.path, a.line).cmp(&(&b.path, b.line)));
+    Ok(findings)
 }
 
 /// Returns the text of the page of metrics.

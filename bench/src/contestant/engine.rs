@@ -15,7 +15,7 @@ use millstream_runtime::{Clock, Context, Rng};
 
 use super::VolumeArgs;
 use crate::events::number_of;
-use crate::journal::{Journal, PARTITIONS, appends, ensure_topic, fill, read_all};
+use crate::journal::{Appends, Journal, PARTITIONS, ensure_topic, fill, read_all};
 use crate::meter::{Measured, Meter};
 use crate::numbers::Numbers;
 use crate::rules;
@@ -30,9 +30,9 @@ pub(crate) async fn run(args: &VolumeArgs) -> Result<Measured> {
     for name in ["events", "events-clean", "events-dead"] {
         topics.push(ensure_topic(&cx, &*journal.log, name).await?);
     }
-    let (appends, events) = appends(args.bytes);
-    fill(&*journal.log, &topics[0], &appends).await?;
-    drop(appends);
+    let appends = Appends::of_bytes(args.bytes);
+    let (events, bytes) = (appends.events(), appends.value_bytes());
+    fill(&*journal.log, &topics[0], appends).await?;
 
     let meter = Meter::start()?;
     let running = cx.child();
@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &VolumeArgs) -> Result<Measured> {
         ensure!(!tasks.iter().any(std::thread::JoinHandle::is_finished), "a task ended early");
         cx.sleep(POLL).await?;
     }
-    let measured = meter.finish(args.bytes)?;
+    let measured = meter.finish(bytes)?;
     running.cancel();
     for task in tasks {
         // A panic is this program's end; its message is on the terminal already.

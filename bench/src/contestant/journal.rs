@@ -5,7 +5,7 @@ use millstream_runtime::Context;
 
 use super::VolumeArgs;
 use crate::events::number_of;
-use crate::journal::{Journal, appends, ensure_topic, fill, read_all};
+use crate::journal::{Appends, Journal, ensure_topic, fill, read_all};
 use crate::meter::{Measured, Meter};
 use crate::numbers::Numbers;
 
@@ -13,11 +13,11 @@ pub(crate) async fn run(args: &VolumeArgs) -> Result<Measured> {
     let cx = Context::background();
     let journal = Journal::open(&args.directory.dir).await?;
     let topic = ensure_topic(&cx, &*journal.log, "events").await?;
-    let (appends, events) = appends(args.bytes);
-    let bytes: u64 = appends.iter().map(|batch| batch.as_bytes().len() as u64).sum();
+    let appends = Appends::of_bytes(args.bytes);
+    let (events, bytes) = (appends.events(), appends.value_bytes());
 
     let meter = Meter::start()?;
-    fill(&*journal.log, &topic, &appends).await?;
+    fill(&*journal.log, &topic, appends).await?;
     let measured = meter.finish(bytes)?;
 
     // Opened anew: what is read is what is on disk.

@@ -227,3 +227,12 @@ fn a_metric_is_declared_in_one_place_with_a_help_text() {
         ],
     );
 }
+
+#[test]
+fn a_link_leads_to_a_file_that_exists() {
+    let page = "See [a](../a.md#part), [b](b.md), [c](https://example.org/x) and [d](#part).\n";
+    let files = [SourceFile::new("docs/page.md", page)];
+    let findings = super::links::check(&files, |path| path.ends_with("a.md"));
+    let found: Vec<String> = findings.iter().map(|finding| finding.what.clone()).collect();
+    assert_eq!(found, ["the link to `b.md` leads nowhere"]);
+}
