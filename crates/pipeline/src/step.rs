@@ -63,7 +63,7 @@ pub struct StepContext {
 }
 
 /// One step of a pipeline, compiled.
-pub trait Step: Debug + Send {
+pub trait Step: Debug + Send + Sync {
     /// Edits `event`, and decides whether it goes on. Pure: no I/O, no clock, no randomness.
     fn apply(&self, event: &mut Event<'_>, cx: &StepContext) -> Verdict;
 }

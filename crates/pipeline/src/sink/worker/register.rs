@@ -110,7 +110,8 @@ impl Registrar<'_> {
         pending: &[&SinkReject],
     ) -> Result<RecordBatchBuilder, Failure> {
         let partition = owned.task.input.clone();
-        let from = self.reread_from(cx, owned).await?;
+        let registered = owned.committed.consumed.get(&partition).copied();
+        let from = self.reread_from(cx, &partition, registered).await?;
         let mut records = Records::start(self.log, cx, &partition, from).await?;
         let mut letters = RecordBatchBuilder::new();
         for reject in pending {
@@ -135,11 +136,16 @@ impl Registrar<'_> {
 
     /// Returns where the records that a commit rejected are read again: what the log has
     /// registered lies before all of them.
-    async fn reread_from(&self, cx: &Context, owned: &OwnedTask) -> Result<LogPosition, Failure> {
-        if let Some(position) = owned.committed.consumed.get(&owned.task.input) {
-            return Ok(*position);
+    async fn reread_from(
+        &self,
+        cx: &Context,
+        input: &TopicPartition,
+        registered: Option<LogPosition>,
+    ) -> Result<LogPosition, Failure> {
+        if let Some(position) = registered {
+            return Ok(position);
         }
-        let bounds = self.log.bounds(cx, &owned.task.input).await;
+        let bounds = self.log.bounds(cx, input).await;
         Ok(bounds.map_err(|error| Failure::of("register", &error))?.start)
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_log::{Fetched, LogReader};
-use millstream_model::Offset;
+use millstream_model::{Offset, TopicPartition};
 use millstream_runtime::Context;
 use tokio::time::Instant;
 
@@ -45,7 +45,10 @@ impl<S: Sink> SinkWorker<S> {
             }
             let Ok(fetched) = cx.run(session.intake.fetch(cx, wait)).await else { break };
             match fetched {
-                Ok(Some((place, fetched))) => self.write(cx, &session, place, &fetched).await?,
+                Ok(Some((place, fetched))) => {
+                    let input = session.tasks[place].task.input.clone();
+                    self.write(cx, &input, &fetched).await?;
+                }
                 Ok(None) => self.idle(),
                 Err(_) if cx.is_cancelled() => break,
                 Err(error) => return Err(Failure::of("fetch", &error)),
@@ -66,42 +69,52 @@ impl<S: Sink> SinkWorker<S> {
         let inputs: Vec<_> = tasks.iter().map(|owned| owned.task.input.clone()).collect();
         let stored = self.sink.open(cx, &inputs).await;
         let stored = stored.map_err(|error| sink_failure(&error))?;
-        let mut readers: Vec<Box<dyn LogReader>> = Vec::with_capacity(tasks.len());
+        let mut readers = Vec::with_capacity(tasks.len());
         let mut statuses = Vec::with_capacity(tasks.len());
-        for owned in &tasks {
-            let input = &owned.task.input;
+        for (input, owned) in inputs.iter().zip(&mut tasks) {
             let position = stored.positions.iter().find(|position| position.partition == *input);
-            let bounds = self.log.bounds(cx, input).await;
-            let bounds = bounds.map_err(|error| Failure::of("open", &error))?;
-            let from = place(input, &owned.committed, position, bounds.start);
-            let from = from.map_err(|error| Failure::of("open", &error))?;
-            let reader = self.log.reader(cx, input, from).await;
-            readers.push(reader.map_err(|error| Failure::of("open", &error))?);
-            let (next, end) = (from.offset, bounds.end.offset);
-            statuses.push(InputStatus { partition: input.clone(), next, end });
+            let (reader, status) = self.start_reading(cx, owned, position).await?;
+            readers.push(reader);
+            statuses.push(status);
         }
-        self.reporter.update(|status| status.inputs = statuses);
-        let mut tasks = tasks;
         if let Some((id, rejected)) = stored.last_commit {
             let commit = SinkCommit { id, positions: stored.positions, rejected };
             self.register(cx, &mut tasks, &commit).await?;
         }
+        // Only now: a position counts as dealt with when its dead letters are written.
+        self.reporter.update(|status| status.inputs = statuses);
         let bytes_max = usize::try_from(self.settings.config.batch_bytes_max.bytes());
         let intake = Intake::new(readers, bytes_max.unwrap_or(usize::MAX));
         Ok(Session { tasks, intake })
+    }
+
+    /// Starts reading one partition where the sink ended.
+    async fn start_reading(
+        &self,
+        cx: &Context,
+        owned: &mut OwnedTask,
+        position: Option<&SinkPosition>,
+    ) -> Result<(Box<dyn LogReader>, InputStatus), Failure> {
+        let input = &owned.task.input;
+        let bounds = self.log.bounds(cx, input).await;
+        let bounds = bounds.map_err(|error| Failure::of("open", &error))?;
+        let from = place(input, &owned.committed, position, bounds.start);
+        let from = from.map_err(|error| Failure::of("open", &error))?;
+        let reader = self.log.reader(cx, input, from).await;
+        let reader = reader.map_err(|error| Failure::of("open", &error))?;
+        let (next, end) = (from.offset, bounds.end.offset);
+        Ok((reader, InputStatus { partition: input.clone(), next, end }))
     }
 
     /// Stages what was fetched.
     async fn write(
         &mut self,
         cx: &Context,
-        session: &Session,
-        place: usize,
+        partition: &TopicPartition,
         fetched: &Fetched,
     ) -> Result<(), Failure> {
         self.reporter.set_unless(TaskState::Running, self.attempts.is_failing());
         let config = &self.settings.config;
-        let partition = &session.tasks[place].task.input;
         // A commit never comes between the batches of one fetch: the position that counts is that
         // of the last, which alone is known in full.
         let last = fetched.batches.len() - 1;
@@ -117,7 +130,8 @@ impl<S: Sink> SinkWorker<S> {
             written.map_err(|error| sink_failure(&error))?;
         }
         self.reporter.update(|status| {
-            if let Some(input) = status.inputs.get_mut(place) {
+            let mut inputs = status.inputs.iter_mut();
+            if let Some(input) = inputs.find(|input| input.partition == *partition) {
                 input.end = fetched.end;
             }
         });

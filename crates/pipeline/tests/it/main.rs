@@ -1,0 +1,8 @@
+//! Black-box tests of processors and sink workers, against the in-memory log.
+
+mod cleaning;
+mod fuzz;
+mod processor;
+mod sink;
+mod stage;
+mod timestamps;
