@@ -1,0 +1,291 @@
+//! Positions inside a table: how far each sink has read, stored in the commit that holds the rows.
+//!
+//! Every snapshot of ours carries the whole map, and so does a table property set in the same
+//! commit. `docs/formats/table.md` is the reference. A partition costs about 16 bytes:
+//!
+//! ```text
+//! 3:120394-2~2@1     partition 3 goes on at offset 120394, holds 2 rows fewer than that,
+//! │ │     │ │ │      rejected 2 records, and the record before it was written by the
+//! │ │     │ │ └───── incarnation with index 1 in `inc` (index 0 is left out)
+//! │ │     │ └─────── rejected so far (left out when zero)
+//! │ │     └───────── next offset minus rows (left out when zero, `+n` when negative)
+//! │ └─────────────── next offset
+//! └───────────────── partition
+//! ```
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use millstream_model::{Incarnation, LogId, LogPosition, Offset, PartitionId, TopicId, TopicName};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+mod standing;
+
+pub(crate) use standing::holds_commit;
+pub use standing::{Standing, standing};
+
+/// The snapshot summary key and the table property that hold the map.
+pub const POSITIONS: &str = "millstream.positions";
+/// The snapshot summary key and the table property that hold the id of our commit.
+pub const COMMIT_ID: &str = "millstream.commit-id";
+/// The table property that lists what our last commit rejected; only there, to keep snapshots small.
+pub const REJECTED: &str = "millstream.rejected";
+
+/// The version of the encoding.
+const VERSION: u32 = 1;
+
+/// How far each sink of a table has read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PositionMap {
+    /// The sequence number of the snapshot that was committed with this map; zero for none.
+    pub sequence: i64,
+    /// The sinks that write to the table, by name.
+    pub sinks: BTreeMap<String, SinkPositions>,
+}
+
+/// How far one sink has read its topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkPositions {
+    /// The log it reads.
+    pub log: LogId,
+    /// The topic it reads.
+    pub topic: TopicName,
+    /// The identity of that topic.
+    pub topic_id: TopicId,
+    /// Where each partition stands.
+    pub partitions: BTreeMap<PartitionId, PartitionPosition>,
+}
+
+/// Where one partition stands, and what came of it so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PartitionPosition {
+    /// The next offset to read.
+    pub next: Offset,
+    /// The incarnation that wrote the record before `next`; zero for none.
+    pub incarnation: u64,
+    /// Rows stored so far.
+    pub rows: u64,
+    /// Records rejected by the sink so far.
+    pub rejected: u64,
+}
+
+/// The records one commit rejected, by sink and partition.
+pub type Rejections = BTreeMap<String, BTreeMap<PartitionId, Vec<Rejection>>>;
+
+/// A record that a commit left out because it does not fit the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejection {
+    /// Its offset.
+    pub offset: Offset,
+    /// The field at fault; `None` when the record as a whole is.
+    pub field: Option<String>,
+    /// What is wrong, for people.
+    pub reason: String,
+}
+
+/// A text that is no position map.
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    /// It is not the JSON we write.
+    #[error("not a position map")]
+    Json(#[from] serde_json::Error),
+    /// It was written by a newer version of this program.
+    #[error("encoding version {0} is newer than this program")]
+    Version(u32),
+    /// A part of it does not parse.
+    #[error("`{0}` is not a partition's position")]
+    Partition(String),
+    /// A topic's name is none.
+    #[error("`{0}` is not a topic name")]
+    Topic(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireMap {
+    v: u32,
+    seq: i64,
+    sinks: BTreeMap<String, WireSink>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireSink {
+    log: Uuid,
+    topic: String,
+    id: Uuid,
+    inc: Vec<String>,
+    p: String,
+}
+
+impl PositionMap {
+    /// Returns where a sink's partition stands.
+    pub fn get(&self, sink: &str, partition: PartitionId) -> Option<LogPosition> {
+        let sink = self.sinks.get(sink)?;
+        let position = sink.partitions.get(&partition)?;
+        Some(LogPosition {
+            log: sink.log,
+            topic: sink.topic_id,
+            incarnation: Incarnation(position.incarnation),
+            offset: position.next,
+        })
+    }
+
+    /// Returns the text that stands in snapshots and in the table's property.
+    pub fn encode(&self) -> String {
+        let sinks = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.to_wire())).collect();
+        let wire = WireMap { v: VERSION, seq: self.sequence, sinks };
+        serde_json::to_string(&wire).expect("a map with text keys always encodes")
+    }
+
+    /// Parses what [`PositionMap::encode`] wrote; `none` stands for an empty map.
+    pub fn decode(text: &str) -> Result<Self, DecodeError> {
+        if text == "none" {
+            return Ok(Self::default());
+        }
+        let wire: WireMap = serde_json::from_str(text)?;
+        if wire.v != VERSION {
+            return Err(DecodeError::Version(wire.v));
+        }
+        let sinks = wire.sinks.into_iter().map(|(name, sink)| Ok((name, sink.parse()?)));
+        Ok(Self { sequence: wire.seq, sinks: sinks.collect::<Result<_, DecodeError>>()? })
+    }
+}
+
+impl SinkPositions {
+    fn to_wire(&self) -> WireSink {
+        let mut incarnations: Vec<u64> = Vec::new();
+        let mut text = String::with_capacity(self.partitions.len() * 16);
+        for (partition, position) in &self.partitions {
+            let known = incarnations.iter().position(|known| *known == position.incarnation);
+            let index = known.unwrap_or_else(|| {
+                incarnations.push(position.incarnation);
+                incarnations.len() - 1
+            });
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            position.write(*partition, index, &mut text);
+        }
+        WireSink {
+            log: self.log.0,
+            topic: self.topic.as_str().to_owned(),
+            id: self.topic_id.0,
+            inc: incarnations.iter().map(|incarnation| format!("{incarnation:x}")).collect(),
+            p: text,
+        }
+    }
+}
+
+impl PartitionPosition {
+    fn write(&self, partition: PartitionId, incarnation: usize, text: &mut String) {
+        let written = write!(text, "{partition}:{}", self.next)
+            .and_then(|()| match (self.next.0, self.rows) {
+                (next, rows) if next > rows => write!(text, "-{}", next - rows),
+                (next, rows) if next < rows => write!(text, "+{}", rows - next),
+                _ => Ok(()),
+            })
+            .and_then(|()| match self.rejected {
+                0 => Ok(()),
+                rejected => write!(text, "~{rejected}"),
+            })
+            .and_then(|()| match incarnation {
+                0 => Ok(()),
+                index => write!(text, "@{index}"),
+            });
+        written.expect("writing to a string cannot fail");
+    }
+
+    fn parse(text: &str, incarnations: &[u64]) -> Option<(PartitionId, Self)> {
+        let (partition, rest) = text.split_once(':')?;
+        let (rest, index) = match rest.split_once('@') {
+            Some((rest, index)) => (rest, index.parse().ok()?),
+            None => (rest, 0_usize),
+        };
+        let (rest, rejected) = match rest.split_once('~') {
+            Some((rest, rejected)) => (rest, rejected.parse().ok()?),
+            None => (rest, 0),
+        };
+        let (next, rows) = if let Some((next, fewer)) = rest.split_once('-') {
+            let next: u64 = next.parse().ok()?;
+            (next, next.checked_sub(fewer.parse().ok()?)?)
+        } else if let Some((next, more)) = rest.split_once('+') {
+            let next: u64 = next.parse().ok()?;
+            (next, next.checked_add(more.parse().ok()?)?)
+        } else {
+            let next = rest.parse().ok()?;
+            (next, next)
+        };
+        let incarnation = *incarnations.get(index)?;
+        let position = Self { next: Offset(next), incarnation, rows, rejected };
+        Some((PartitionId(partition.parse().ok()?), position))
+    }
+}
+
+impl WireSink {
+    fn parse(self) -> Result<SinkPositions, DecodeError> {
+        let incarnations = self.inc.iter().map(|text| {
+            u64::from_str_radix(text, 16).ok().ok_or_else(|| DecodeError::Partition(text.clone()))
+        });
+        let incarnations: Vec<u64> = incarnations.collect::<Result<_, _>>()?;
+        let partitions = self.p.split(' ').filter(|text| !text.is_empty()).map(|text| {
+            PartitionPosition::parse(text, &incarnations)
+                .ok_or_else(|| DecodeError::Partition(text.to_owned()))
+        });
+        let partitions = partitions.collect::<Result<_, _>>()?;
+        let topic = TopicName::new(&self.topic);
+        Ok(SinkPositions {
+            log: LogId(self.log),
+            topic: topic.ok().ok_or(DecodeError::Topic(self.topic))?,
+            topic_id: TopicId(self.id),
+            partitions,
+        })
+    }
+}
+
+/// Offsets that share a field and a reason; most rejections of a commit have the same cause.
+type WireRejections = Vec<(Option<String>, String, Vec<u64>)>;
+
+/// Returns the text of rejections, as it stands in the table's property.
+pub(crate) fn encode_rejections(rejections: &Rejections) -> String {
+    let mut wire: BTreeMap<&str, BTreeMap<u32, WireRejections>> = BTreeMap::new();
+    for (sink, partitions) in rejections {
+        for (partition, rejected) in partitions {
+            let mut causes: BTreeMap<(&Option<String>, &str), Vec<u64>> = BTreeMap::new();
+            for rejection in rejected {
+                let cause = (&rejection.field, rejection.reason.as_str());
+                causes.entry(cause).or_default().push(rejection.offset.0);
+            }
+            let causes = causes
+                .into_iter()
+                .map(|((field, reason), offsets)| (field.clone(), reason.to_owned(), offsets));
+            wire.entry(sink).or_default().insert(partition.0, causes.collect());
+        }
+    }
+    serde_json::to_string(&wire).expect("a map with text keys always encodes")
+}
+
+/// Parses what [`encode_rejections`] wrote; offsets of a partition come in order.
+pub(crate) fn decode_rejections(text: &str) -> Result<Rejections, DecodeError> {
+    let wire: BTreeMap<String, BTreeMap<u32, WireRejections>> = serde_json::from_str(text)?;
+    let mut rejections = Rejections::new();
+    for (sink, partitions) in wire {
+        let partitions = partitions.into_iter().map(|(partition, causes)| {
+            let mut rejected: Vec<Rejection> = Vec::new();
+            for (field, reason, offsets) in causes {
+                rejected.extend(offsets.into_iter().map(|offset| Rejection {
+                    offset: Offset(offset),
+                    field: field.clone(),
+                    reason: reason.clone(),
+                }));
+            }
+            rejected.sort_by_key(|rejection| rejection.offset);
+            (PartitionId(partition), rejected)
+        });
+        rejections.insert(sink, partitions.collect());
+    }
+    Ok(rejections)
+}
+
+#[cfg(test)]
+mod tests;
