@@ -1,5 +1,5 @@
 //! What every Rust file keeps to: its `//!` page, `lib.rs` without logic, `cfg(feature)` only on
-//! modules, no commented-out code.
+//! modules, no result thrown away without a word, no commented-out code.
 
 use crate::finding::Finding;
 use crate::tree::SourceFile;
@@ -8,6 +8,7 @@ const REMEDY_PAGE: &str =
     "begin with `//!`: what the file is responsible for, and the idea that makes it work";
 const REMEDY_LIB: &str = "move it to a module; `lib.rs` holds its page, `mod` and `use` lines";
 const REMEDY_FEATURE: &str = "put the code into a module and the cfg on its `mod` line";
+const REMEDY_LOSS: &str = "handle it, or say in a comment above why losing it is safe";
 const REMEDY_DEAD: &str = "delete it; git remembers";
 
 /// Checks every Rust file.
@@ -23,6 +24,9 @@ pub(crate) fn check(files: &[SourceFile]) -> Vec<Finding> {
         }
         findings.extend(features(file));
         findings.extend(commented_out(file));
+        if !(file.name() == "tests.rs" || file.path.contains("/tests/")) {
+            findings.extend(silent_losses(file));
+        }
     }
     findings
 }
@@ -79,6 +83,22 @@ fn features(file: &SourceFile) -> Vec<Finding> {
             let what = "no feature changes what a function does";
             findings.push(Finding::new(&file.path, line, what, REMEDY_FEATURE));
         }
+    }
+    findings
+}
+
+/// Finds results that are thrown away without a word on why that is safe.
+fn silent_losses(file: &SourceFile) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mut before = "";
+    for (line, raw) in file.lines() {
+        let text = raw.trim();
+        let is_explained = before.starts_with("//") || text.contains("//");
+        if text.starts_with("let _ =") && !is_explained {
+            let what = "a result is thrown away without a word";
+            findings.push(Finding::new(&file.path, line, what, REMEDY_LOSS));
+        }
+        before = text;
     }
     findings
 }

@@ -159,6 +159,20 @@ fn commented_out_code_is_found_and_prose_is_not() {
 }
 
 #[test]
+fn a_result_is_thrown_away_only_with_a_reason() {
+    let bad = "//! Page.\nfn f() {\n    let _ = send();\n}\n";
+    let good = "//! Page.\nfn f() {\n    // Nobody listens any more.\n    let _ = send();\n}\n";
+    check(
+        &[
+            ("crates/log/src/a.rs", bad),
+            ("crates/log/src/a/tests.rs", bad),
+            ("crates/log/src/b.rs", good),
+        ],
+        &["crates/log/src/a.rs:3: a result is thrown away without a word"],
+    );
+}
+
+#[test]
 fn unfinished_work_names_its_issue() {
     let text = concat!("//! Page.\n// TO", "DO(#12): later.\n// TO", "DO: later.\n");
     let what = concat!("crates/log/src/a.rs:3: `TO", "DO` without an issue");
