@@ -82,7 +82,13 @@ pub enum Malformed {
     Syntax {
         /// Where the parser gave up.
         at: usize,
-        /// What it says.
+        /// What is wrong there.
+        reason: &'static str,
+    },
+    /// A key's escapes stand for no text.
+    #[error("malformed key: {reason}")]
+    Key {
+        /// What is wrong with it.
         reason: String,
     },
     /// A key occurs twice in one object.
@@ -107,8 +113,7 @@ impl EventBuffers {
 
     /// Checks `json` and indexes its top-level fields.
     pub fn read<'b>(&'b mut self, json: &'b [u8], limits: Limits) -> Result<Event<'b>, Malformed> {
-        let raw = scan::check_text(json, limits)?;
-        self.index.read(raw)?;
+        let raw = self.index.read(json, limits)?;
         Ok(Event { raw, index: &mut self.index })
     }
 }

@@ -8,9 +8,10 @@
 use std::ops::Range;
 
 use super::path::{Path, Segment};
-use super::raw::RawValue;
+use super::raw::{RawValue, unescape};
+use super::scan::{Token, Tokens};
 use super::tag::tag_of;
-use super::{Malformed, scan};
+use super::{Limits, Malformed};
 
 /// Ends a chain.
 const NONE: u32 = u32::MAX;
@@ -23,6 +24,10 @@ const KEYS_COMPARED_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
+    /// The structure of the record.
+    tokens: Tokens,
+    /// The structure of an object in the overlay, while its fields are added.
+    overlay_tokens: Tokens,
     /// Fields of all objects. The nodes of one object follow each other unless edits added some.
     nodes: Vec<Node>,
     objects: Vec<Object>,
@@ -43,6 +48,8 @@ pub(super) struct Node {
     /// The key's name.
     pub(super) name: Text,
     pub(super) value: Value,
+    /// Where the original value begins in the structure of the record.
+    token: Token,
     /// Whether key and value stand in the record as one piece.
     pub(super) is_original: bool,
 }
@@ -103,14 +110,22 @@ impl Text {
 }
 
 impl Index {
-    /// Forgets the last event and indexes the top-level fields of another.
-    pub(super) fn read(&mut self, raw: &str) -> Result<(), Malformed> {
+    /// Forgets the last event, checks another, and indexes its top-level fields.
+    pub(super) fn read<'r>(
+        &mut self,
+        json: &'r [u8],
+        limits: Limits,
+    ) -> Result<&'r str, Malformed> {
         self.nodes.clear();
         self.objects.clear();
         self.overlay.clear();
         self.names.clear();
-        self.index_object(raw, Text::new(Source::Record, &(0..raw.len())), NONE)?;
-        Ok(())
+        let raw = self.tokens.read(json, limits)?;
+        let tokens = std::mem::take(&mut self.tokens);
+        let text = Text::new(Source::Record, &(0..raw.len()));
+        let indexed = self.index_object(raw, text, NONE, (&tokens, 0));
+        self.tokens = tokens;
+        indexed.map(|_root| raw)
     }
 
     pub(super) fn is_changed(&self) -> bool {
@@ -202,41 +217,76 @@ impl Index {
         if !self.text(raw, text).starts_with('{') {
             return Ok(None);
         }
-        // The overlay is lent out while nodes are added; only names grow meanwhile.
-        let overlay = std::mem::take(&mut self.overlay);
-        let source = if text.source == Source::Record { raw } else { &overlay };
-        let indexed = self.index_object(source, text, parent);
-        self.overlay = overlay;
-        let object = indexed?;
+        let object = match text.source {
+            Source::Record => {
+                let token = self.node(node).token;
+                // Lent out while nodes are added; and given back whatever comes of it.
+                let tokens = std::mem::take(&mut self.tokens);
+                let indexed = self.index_object(raw, text, parent, (&tokens, token));
+                self.tokens = tokens;
+                indexed?
+            }
+            _ => self.enter_overlay(text, parent)?,
+        };
         self.nodes[node as usize].value = Value::Object(object);
         Ok(Some(object))
     }
 
-    /// Adds the object that stands in `source` at `text`, and its fields.
-    fn index_object(&mut self, source: &str, text: Text, parent: u32) -> Result<u32, Malformed> {
-        let object = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
+    /// Indexes an object that a step wrote.
+    fn enter_overlay(&mut self, text: Text, parent: u32) -> Result<u32, Malformed> {
+        let overlay = std::mem::take(&mut self.overlay);
+        let mut tokens = std::mem::take(&mut self.overlay_tokens);
+        let json = &overlay.as_bytes()[text.start as usize..text.end as usize];
+        // Steps write well-formed values; their depth is bounded by the configuration.
+        let indexed = tokens
+            .read(json, Limits { depth_max: u32::MAX })
+            .and_then(|_text| self.index_object(&overlay, text, parent, (&tokens, 0)));
+        self.overlay = overlay;
+        self.overlay_tokens = tokens;
+        indexed
+    }
+
+    /// Adds the object that stands in `source` at `text`, and its fields, which `structure` has
+    /// found there: the tokens, and the one that the object begins with.
+    fn index_object(
+        &mut self,
+        source: &str,
+        text: Text,
+        parent: u32,
+        (tokens, object): (&Tokens, Token),
+    ) -> Result<u32, Malformed> {
         let first = self.nodes.len();
-        let base = text.start as usize;
+        // The record's tokens count from its beginning, those of the overlay from the object's.
+        let is_record = text.source == Source::Record;
+        let base = if is_record { 0 } else { text.start as usize };
+        let json = if is_record { source } else { &source[base..text.end as usize] };
         let mut seen = Seen::default();
-        let (nodes, names) = (&mut self.nodes, &mut self.names);
-        scan::fields(&source[base..text.end as usize], |entry| {
+        for entry in tokens.fields(json.as_bytes(), object) {
             let key = Text::new(text.source, &(base + entry.key.start..base + entry.key.end));
             let value = Text::new(text.source, &(base + entry.value.start..base + entry.value.end));
-            let name = match &entry.name {
-                name if name.len() + 2 == entry.key.len() => key.unquoted(),
-                name => {
-                    let start = names.len();
-                    names.push_str(name);
-                    Text::new(Source::Names, &(start..names.len()))
-                }
+            let quoted = &json[entry.key];
+            let name = &quoted[1..quoted.len() - 1];
+            let (name_text, tag) = if !name.as_bytes().contains(&b'\\') {
+                (key.unquoted(), tag_of(name))
+            } else {
+                let start = self.names.len();
+                let unescaped = unescape(name, &mut self.names);
+                unescaped.map_err(|error| Malformed::Key { reason: error.to_string() })?;
+                let end = self.names.len();
+                (Text::new(Source::Names, &(start..end)), tag_of(&self.names[start..end]))
             };
-            let tag = tag_of(&entry.name);
             seen.insert(tag);
-            let next = u32::try_from(nodes.len() + 1).expect("fewer fields than bytes");
-            let is_original = text.source == Source::Record;
-            nodes.push(Node { tag, next, key, name, value: Value::Text(value), is_original });
-            Ok(())
-        })?;
+            let next = u32::try_from(self.nodes.len() + 1).expect("fewer fields than bytes");
+            self.nodes.push(Node {
+                tag,
+                next,
+                key,
+                name: name_text,
+                value: Value::Text(value),
+                token: entry.token,
+                is_original: is_record,
+            });
+        }
         let is_empty = first == self.nodes.len();
         if let Some(node) = self.nodes[first..].last_mut() {
             node.next = NONE;
@@ -246,6 +296,7 @@ impl Index {
         }
         let at = |node: usize| if is_empty { NONE } else { u32::try_from(node).unwrap_or(NONE) };
         let (first, last) = (at(first), at(self.nodes.len().wrapping_sub(1)));
+        let object = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
         self.objects.push(Object { first, last, parent, text, is_changed: false });
         Ok(object)
     }
@@ -331,7 +382,7 @@ impl Index {
         let name_text = Text::new(Source::Names, &(start..self.names.len()));
         let at = u32::try_from(self.nodes.len()).expect("fewer fields than bytes");
         let (tag, name) = (name.tag, name_text);
-        self.nodes.push(Node { tag, next: NONE, key, name, value, is_original: false });
+        self.nodes.push(Node { tag, next: NONE, key, name, value, token: 0, is_original: false });
         let object = &mut self.objects[object as usize];
         let before = std::mem::replace(&mut object.last, at);
         match self.nodes.get_mut(before as usize) {

@@ -43,7 +43,7 @@ fn decode(data: &[u8], buffers: &mut EventBuffers) {
     }
     if let Ok(batch) = RecordBatch::decode(data.to_vec().into(), 1) {
         // Any answer will do: the point is that there is one.
-        DeadLetter::parse(batch.iter().next().expect("one record").headers).ok();
+        drop(DeadLetter::parse(batch.iter().next().expect("one record").headers));
     }
 }
 
@@ -65,7 +65,8 @@ fn event(data: &[u8], buffers: &mut EventBuffers) {
                     assert_eq!(found.as_ref(), tree.get("a").and_then(|a| a.get("b")));
                 }
             }
-            event.set(&path, |json| json.push('1')).ok();
+            // Refused where `a` is no object: the event is then written as it was.
+            drop(event.set(&path, |json| json.push('1')));
             let mut out = Vec::new();
             event.write_to(&mut out);
             assert!(oracle.is_none() || serde_json::from_slice::<Value>(&out).is_ok());

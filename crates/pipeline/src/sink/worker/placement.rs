@@ -60,7 +60,8 @@ pub(super) fn place(
     stored: Option<&SinkPosition>,
     start: LogPosition,
 ) -> Result<LogPosition, PlacementError> {
-    let registered = committed.consumed.get(partition);
+    // A task that never began may have a place all the same: where it begins, kept by the log.
+    let registered = committed.consumed.get(partition).filter(|_| committed.began);
     let partition = || partition.clone();
     match (stored.map(|stored| stored.next), registered) {
         (None, None) => Ok(start),
