@@ -22,4 +22,9 @@ else
     >>"$MILLSTREAM_SKIPS"
 fi
 
+# Without it the check of licences and sources is skipped, and xtask says so.
+if deny="$(scripts/deny.sh)"; then
+  export PATH="$deny:$PATH"
+fi
+
 cargo run --quiet --locked -p xtask -- ci
