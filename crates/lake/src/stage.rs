@@ -5,7 +5,7 @@
 //! the sink runs apart from the worker threads.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use iceberg::io::FileIO;
 use iceberg::spec::{DataFile, Literal, Struct};
@@ -69,12 +69,29 @@ pub(crate) struct Stage {
 
 struct OpenPartition {
     columns: Columns,
-    writer: Option<ParquetWriter>,
+    writer: WriterSlot,
 }
 
 impl std::fmt::Debug for OpenPartition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("OpenPartition").field("rows", &self.columns.rows()).finish_non_exhaustive()
+    }
+}
+
+/// Holds a writer between batches.
+///
+/// A writer's parts are not `Sync`, but a sink must be, for its worker's future to move between
+/// threads. The lock is never contended: both methods take the slot by `&mut`.
+#[derive(Default)]
+struct WriterSlot(Mutex<Option<ParquetWriter>>);
+
+impl WriterSlot {
+    fn take(&mut self) -> Option<ParquetWriter> {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn put(&mut self, writer: ParquetWriter) {
+        *self.0.get_mut().unwrap_or_else(PoisonError::into_inner) = Some(writer);
     }
 }
 
@@ -150,7 +167,7 @@ impl Stage {
             std::collections::btree_map::Entry::Occupied(open) => open.into_mut(),
             std::collections::btree_map::Entry::Vacant(slot) => {
                 let columns = Columns::new(&self.layout)?;
-                slot.insert(OpenPartition { columns, writer: None })
+                slot.insert(OpenPartition { columns, writer: WriterSlot::default() })
             }
         };
         open.columns.push(&values, origin, offset);
@@ -175,7 +192,7 @@ impl Stage {
         for key in keys {
             self.encode(key)?;
             let open = self.open.remove(&key);
-            if let Some(writer) = open.and_then(|open| open.writer) {
+            if let Some(writer) = open.and_then(|mut open| open.writer.take()) {
                 self.close(key, writer)?;
             }
         }
@@ -199,7 +216,7 @@ impl Stage {
             return self.close(key, writer);
         }
         if let Some(open) = self.open.get_mut(&key) {
-            open.writer = Some(writer);
+            open.writer.put(writer);
         }
         Ok(())
     }
@@ -282,6 +299,3 @@ fn writer_properties(columns: &Schema) -> WriterProperties {
     }
     properties.build()
 }
-
-#[cfg(test)]
-mod tests;

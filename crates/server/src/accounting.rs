@@ -1,0 +1,349 @@
+//! The arithmetic of `reconcile`: is everything that was accepted accounted for?
+//!
+//! ```text
+//!   accepted ──▶ [ source topic ] ──▶ pipeline ──▶ [ clean topic ] ──▶ sink ──▶ table
+//!                 in flight 1             │          in flight 2          │
+//!                                 dead-lettered, filtered,            rejected
+//!                                 deduplicated
+//! ```
+//!
+//! Per sink: accepted + created + replayed = stored + dead-lettered + filtered + deduplicated +
+//! in flight. *In flight* is counted, not inferred: it is what the appender counts as appended
+//! minus what the reader counts as read. Both change while we read them, so whoever collects
+//! the facts reads downstream first: the reader's count is then never newer than the appender's.
+//! Topics are bracketed: their end lies between the appenders' counts before and after.
+//!
+//! Everything here is plain arithmetic on numbers; collecting them is the caller's work.
+
+use serde::{Deserialize, Serialize};
+
+/// What the tasks of one pipeline, or of one partition of it, did since they began.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Tally {
+    /// Records read.
+    pub(crate) read: u64,
+    /// Records written to the clean topic.
+    pub(crate) written: u64,
+    /// Records rejected to the dead-letter topic.
+    pub(crate) rejected: u64,
+    /// Records dropped by a `filter`.
+    pub(crate) filtered: u64,
+    /// Records recognised as duplicates.
+    pub(crate) deduplicated: u64,
+    /// Records that steps made in addition.
+    pub(crate) created: u64,
+    /// Dead letters fed in again.
+    pub(crate) replayed: u64,
+}
+
+impl Tally {
+    /// Adds another tally.
+    #[must_use]
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            read: self.read + other.read,
+            written: self.written + other.written,
+            rejected: self.rejected + other.rejected,
+            filtered: self.filtered + other.filtered,
+            deduplicated: self.deduplicated + other.deduplicated,
+            created: self.created + other.created,
+            replayed: self.replayed + other.replayed,
+        }
+    }
+
+    fn inflow(self) -> u64 {
+        self.read + self.created + self.replayed
+    }
+
+    fn outflow(self) -> u64 {
+        self.written + self.rejected + self.filtered + self.deduplicated
+    }
+}
+
+/// What is known of one pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PipelineFacts {
+    /// Its name.
+    pub(crate) name: String,
+    /// The topic it reads.
+    pub(crate) from: String,
+    /// The topic it writes.
+    pub(crate) to: String,
+    /// Where it puts what it rejects.
+    pub(crate) dead_letters: String,
+    /// The sum of its tasks' consumed positions.
+    pub(crate) consumed: u64,
+    /// Its counts, read after every topic it writes.
+    pub(crate) tally: Tally,
+    /// Its counts, read before any topic it writes.
+    pub(crate) tally_before: Tally,
+    /// The end of the topic it reads, read last of all: everything ever accepted.
+    pub(crate) accepted: u64,
+}
+
+/// What is known of one sink.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SinkFacts {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its table.
+    pub(crate) table: String,
+    /// The topic it reads.
+    pub(crate) from: String,
+    /// The sum of the positions that it registered in the log, read before the table.
+    pub(crate) registered: u64,
+    /// The rows it ever committed, as the table's newest commit says.
+    pub(crate) stored: u64,
+    /// The records it rejected.
+    pub(crate) rejected: u64,
+    /// The sum of the positions in the table's newest commit.
+    pub(crate) consumed: u64,
+    /// Where it puts what it rejects.
+    pub(crate) dead_letters: String,
+    /// The dead letters it has written, read after every topic.
+    pub(crate) dead_lettered: u64,
+    /// The dead letters it has written, read before any topic.
+    pub(crate) dead_lettered_before: u64,
+}
+
+/// How much stands in one topic.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct TopicFacts {
+    /// Its name.
+    pub(crate) name: String,
+    /// The sum of its partitions' ends: everything ever appended.
+    pub(crate) end: u64,
+    /// Whether the collector appends to it.
+    pub(crate) is_collected: bool,
+}
+
+/// Everything that reconciling needs, read downstream first.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The sinks.
+    pub(crate) sinks: Vec<SinkFacts>,
+    /// The topics that pipelines write, and that sinks read.
+    pub(crate) topics: Vec<TopicFacts>,
+    /// The pipelines.
+    pub(crate) pipelines: Vec<PipelineFacts>,
+}
+
+/// One line of the books: from what was accepted to what one sink stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Line {
+    /// The pipelines that feed the sink.
+    pub(crate) pipelines: Vec<String>,
+    /// The sink; `None` where a pipeline's topic feeds no sink, and counts as stored.
+    pub(crate) sink: Option<String>,
+    /// Records accepted.
+    pub(crate) accepted: u64,
+    /// Records that steps made in addition.
+    pub(crate) created: u64,
+    /// Dead letters fed in again.
+    pub(crate) replayed: u64,
+    /// Rows stored.
+    pub(crate) stored: u64,
+    /// Records in the dead-letter topic.
+    pub(crate) dead_lettered: u64,
+    /// Records dropped by a `filter`.
+    pub(crate) filtered: u64,
+    /// Records recognised as duplicates.
+    pub(crate) deduplicated: u64,
+    /// Records appended and not yet dealt with.
+    pub(crate) in_flight: u64,
+}
+
+impl Line {
+    /// Returns what came in: the left side.
+    pub(crate) fn inflow(&self) -> u64 {
+        self.accepted + self.created + self.replayed
+    }
+
+    /// Returns where it is: the right side.
+    pub(crate) fn outflow(&self) -> u64 {
+        self.stored + self.dead_lettered + self.filtered + self.deduplicated + self.in_flight
+    }
+}
+
+/// The books.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Books {
+    /// Whether everything is accounted for.
+    pub(crate) balanced: bool,
+    /// One line for each sink, and for each pipeline without one.
+    #[serde(rename = "books")]
+    pub(crate) lines: Vec<Line>,
+    /// What does not add up, for people; empty when balanced.
+    pub(crate) faults: Vec<String>,
+}
+
+/// Draws up the books.
+pub(crate) fn reconcile(facts: &Facts) -> Books {
+    let mut faults = Vec::new();
+    for pipeline in &facts.pipelines {
+        check_pipeline(pipeline, &mut faults);
+    }
+    for topic in &facts.topics {
+        check_topic(topic, facts, &mut faults);
+    }
+    let sinks = facts.sinks.iter().map(|sink| sink_line(sink, facts, &mut faults));
+    let mut lines: Vec<Line> = sinks.collect();
+    let without_sink = |pipeline: &&PipelineFacts| {
+        !facts.sinks.iter().any(|sink| sink.from == pipeline.to)
+            && !facts.pipelines.iter().any(|other| other.from == pipeline.to)
+    };
+    lines.extend(facts.pipelines.iter().filter(without_sink).map(pipeline_line));
+    for line in &lines {
+        if line.inflow() != line.outflow() {
+            let name = line.sink.as_deref().unwrap_or("no sink");
+            let difference = line.inflow().abs_diff(line.outflow());
+            let verdict = if line.inflow() > line.outflow() { "missing" } else { "too many" };
+            faults.push(format!(
+                "{} → {name}: {} came in, {} are accounted for: {difference} {verdict}",
+                line.pipelines.join(" + "),
+                line.inflow(),
+                line.outflow(),
+            ));
+        }
+    }
+    Books { balanced: faults.is_empty(), lines, faults }
+}
+
+fn check_pipeline(pipeline: &PipelineFacts, faults: &mut Vec<String>) {
+    let PipelineFacts { name, tally, .. } = pipeline;
+    if tally.inflow() != tally.outflow() {
+        faults.push(format!(
+            "pipeline {name}: read + created + replayed is {}, written + rejected + filtered + \
+             deduplicated is {}",
+            tally.inflow(),
+            tally.outflow(),
+        ));
+    }
+    if tally.read != pipeline.consumed {
+        let consumed = pipeline.consumed;
+        faults.push(format!("pipeline {name}: counts {} read, stands at {consumed}", tally.read));
+    }
+    if pipeline.consumed > pipeline.accepted {
+        let (consumed, accepted) = (pipeline.consumed, pipeline.accepted);
+        faults.push(format!(
+            "pipeline {name}: stands at {consumed}, beyond the {accepted} of topic {}",
+            pipeline.from,
+        ));
+    }
+}
+
+/// A topic holds exactly what its appenders count as appended, give or take what they appended
+/// while we looked.
+fn check_topic(topic: &TopicFacts, facts: &Facts, faults: &mut Vec<String>) {
+    if topic.is_collected {
+        return;
+    }
+    let (mut least, mut most) = (0, 0);
+    for pipeline in &facts.pipelines {
+        if pipeline.to == topic.name {
+            least += pipeline.tally_before.written;
+            most += pipeline.tally.written;
+        }
+        if pipeline.dead_letters == topic.name {
+            least += pipeline.tally_before.rejected;
+            most += pipeline.tally.rejected;
+        }
+    }
+    for sink in &facts.sinks {
+        if sink.dead_letters == topic.name {
+            least += sink.dead_lettered_before;
+            most += sink.dead_lettered;
+        }
+    }
+    if !(least..=most).contains(&topic.end) {
+        let TopicFacts { name, end, .. } = topic;
+        let counted =
+            if least == most { most.to_string() } else { format!("between {least} and {most}") };
+        faults.push(format!("topic {name}: holds {end}, its writers count {counted}"));
+    }
+}
+
+fn sink_line(sink: &SinkFacts, facts: &Facts, faults: &mut Vec<String>) -> Line {
+    let SinkFacts { name, stored, rejected, consumed, .. } = sink;
+    if stored + rejected != *consumed {
+        faults.push(format!(
+            "sink {name}: stored {stored} and rejected {rejected}, stands at {consumed}"
+        ));
+    }
+    if sink.registered > *consumed {
+        let registered = sink.registered;
+        faults.push(format!(
+            "sink {name}: registered {registered} in the log, its table {} stands at {consumed}: \
+             the table lost commits",
+            sink.table,
+        ));
+    }
+    let feeding: Vec<&PipelineFacts> =
+        facts.pipelines.iter().filter(|pipeline| pipeline.to == sink.from).collect();
+    let mut line = Line {
+        pipelines: feeding.iter().map(|pipeline| pipeline.name.clone()).collect(),
+        sink: Some(name.clone()),
+        stored: *stored,
+        dead_lettered: *rejected,
+        ..empty_line()
+    };
+    let mut appended = 0;
+    for pipeline in feeding {
+        add_pipeline(&mut line, pipeline);
+        appended += pipeline.tally.written;
+    }
+    if let Some(topic) =
+        facts.topics.iter().find(|topic| topic.name == sink.from && topic.is_collected)
+    {
+        line.accepted += topic.end;
+        appended += topic.end;
+    }
+    match appended.checked_sub(*consumed) {
+        Some(waiting) => line.in_flight += waiting,
+        None => faults.push(format!(
+            "sink {name}: stands at {consumed}, but only {appended} were appended to {}",
+            sink.from,
+        )),
+    }
+    line
+}
+
+/// The line of a pipeline whose topic nobody of ours reads: what it wrote there counts as stored.
+fn pipeline_line(pipeline: &PipelineFacts) -> Line {
+    let mut line = Line {
+        pipelines: vec![pipeline.name.clone()],
+        stored: pipeline.tally.written,
+        ..empty_line()
+    };
+    add_pipeline(&mut line, pipeline);
+    line
+}
+
+fn add_pipeline(line: &mut Line, pipeline: &PipelineFacts) {
+    let tally = pipeline.tally;
+    line.accepted += pipeline.accepted;
+    line.created += tally.created;
+    line.replayed += tally.replayed;
+    line.dead_lettered += tally.rejected;
+    line.filtered += tally.filtered;
+    line.deduplicated += tally.deduplicated;
+    line.in_flight += pipeline.accepted.saturating_sub(tally.read);
+}
+
+fn empty_line() -> Line {
+    Line {
+        pipelines: Vec::new(),
+        sink: None,
+        accepted: 0,
+        created: 0,
+        replayed: 0,
+        stored: 0,
+        dead_lettered: 0,
+        filtered: 0,
+        deduplicated: 0,
+        in_flight: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+use super::*;
+
+/// 100 accepted, 90 read, 85 written, 3 rejected, 2 filtered, 80 stored.
+fn facts() -> Facts {
+    let tally = Tally { read: 90, written: 85, rejected: 3, filtered: 2, ..Tally::default() };
+    let topic = |name: &str, end| TopicFacts { name: name.into(), end, is_collected: false };
+    Facts {
+        sinks: vec![SinkFacts {
+            name: "events".into(),
+            table: "events".into(),
+            from: "clean".into(),
+            registered: 80,
+            stored: 80,
+            rejected: 0,
+            consumed: 80,
+            dead_letters: "dead".into(),
+            dead_lettered: 0,
+            dead_lettered_before: 0,
+        }],
+        topics: vec![topic("clean", 85), topic("dead", 3)],
+        pipelines: vec![PipelineFacts {
+            name: "events".into(),
+            from: "raw".into(),
+            to: "clean".into(),
+            dead_letters: "dead".into(),
+            consumed: 90,
+            tally,
+            tally_before: tally,
+            accepted: 100,
+        }],
+    }
+}
+
+fn check_fault(change: impl FnOnce(&mut Facts), expected: &str) {
+    let mut facts = facts();
+    change(&mut facts);
+    let books = reconcile(&facts);
+    assert!(!books.balanced);
+    assert!(books.faults.iter().any(|fault| fault.contains(expected)), "{:?}", books.faults);
+}
+
+#[test]
+fn what_is_accepted_is_stored_dead_lettered_filtered_or_in_flight() {
+    let books = reconcile(&facts());
+    assert_eq!(books.faults, Vec::<String>::new());
+    let line = &books.lines[0];
+    assert_eq!((line.accepted, line.stored, line.in_flight), (100, 80, 10 + 5));
+    assert_eq!(line.inflow(), line.outflow());
+}
+
+#[test]
+fn a_row_that_was_lost_by_the_table_is_found() {
+    check_fault(|facts| facts.sinks[0].stored = 79, "stored 79 and rejected 0, stands at 80");
+}
+
+#[test]
+fn a_row_that_was_stored_twice_is_found() {
+    check_fault(|facts| facts.sinks[0].stored = 81, "1 too many");
+}
+
+#[test]
+fn a_record_that_a_topic_holds_twice_is_found() {
+    check_fault(|facts| facts.topics[0].end = 86, "topic clean: holds 86, its writers count 85");
+}
+
+#[test]
+fn a_dead_letter_that_is_gone_is_found() {
+    check_fault(|facts| facts.topics[1].end = 2, "topic dead: holds 2, its writers count 3");
+}
+
+#[test]
+fn a_record_that_a_pipeline_dropped_silently_is_found() {
+    check_fault(
+        |facts| {
+            facts.pipelines[0].tally.read = 91;
+            facts.pipelines[0].consumed = 91;
+        },
+        "read + created + replayed is 91, written + rejected + filtered + deduplicated is 90",
+    );
+}
+
+#[test]
+fn a_position_that_ran_ahead_of_the_counts_is_found() {
+    check_fault(|facts| facts.pipelines[0].consumed = 95, "counts 90 read, stands at 95");
+}
+
+#[test]
+fn a_sink_that_stands_beyond_what_was_appended_is_found() {
+    check_fault(
+        |facts| {
+            facts.sinks[0].registered = 90;
+            facts.sinks[0].stored = 90;
+            facts.sinks[0].consumed = 90;
+        },
+        "stands at 90, but only 85 were appended",
+    );
+}
+
+#[test]
+fn a_table_that_lost_commits_is_found() {
+    check_fault(
+        |facts| {
+            facts.sinks[0].stored = 0;
+            facts.sinks[0].consumed = 0;
+        },
+        "registered 80 in the log, its table events stands at 0",
+    );
+}
+
+#[test]
+fn records_appended_while_we_look_are_no_fault() {
+    let mut facts = facts();
+    facts.pipelines[0].tally.read += 5;
+    facts.pipelines[0].tally.written += 5;
+    facts.pipelines[0].consumed += 5;
+    facts.topics[0].end += 2;
+    let books = reconcile(&facts);
+    assert_eq!(books.faults, Vec::<String>::new());
+    assert_eq!(books.lines[0].in_flight, 5 + 10);
+}
+
+#[test]
+fn a_pipeline_without_a_sink_counts_what_it_wrote() {
+    let mut facts = facts();
+    facts.sinks.clear();
+    let books = reconcile(&facts);
+    assert!(books.balanced, "{:?}", books.faults);
+    assert_eq!((books.lines[0].sink.as_deref(), books.lines[0].stored), (None, 85));
+}

@@ -1,0 +1,191 @@
+//! The command line: names, defaults and help. What a command does stands in `command/`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::parse_duration;
+
+const EXAMPLES: &str = "\
+Start here:
+  millstream run                              the quickstart: no file, all defaults, ./data
+  millstream demo --events 10000 --wait       post sample events and wait until they are stored
+  millstream query \"SELECT event, count(*) FROM events GROUP BY event\"
+  millstream reconcile                        is everything that was accepted accounted for?
+
+Exit codes: 0 done, 1 not so, 64 usage, 65 bad data, 69 not available, 70 a bug of ours,
+73 cannot create, 74 I/O, 75 try again, 77 no permission, 78 configuration.";
+
+/// Takes behaviour events over HTTP, cleans them and puts each into a table, once and only once.
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, after_help = EXAMPLES, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// What all commands understand.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What all commands understand.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// The data directory of the node: journal, tables and `node.json`.
+    #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
+    pub(crate) data: PathBuf,
+    /// How results and errors are written: for people, or for machines.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    /// What is logged to stderr: `warn`, `info`, or per module as in `info,millstream_log=debug`.
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+    /// How log lines are written.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: Format,
+}
+
+/// For people or for machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// Text for people; may change.
+    Text,
+    /// JSON, stable.
+    Json,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a node: collector, journal, cleaning and tables in one process.
+    #[command(after_help = "\
+Examples:
+  millstream run
+  millstream run -c millstream.yaml --data /var/lib/millstream
+  millstream run --data ./second --listen 127.0.0.1:8081 --admin 127.0.0.1:9091
+
+The node drains and stops on SIGTERM and SIGINT; a second signal ends it at once.")]
+    Run(RunArgs),
+    /// Check a configuration file and show every mistake in it.
+    #[command(after_help = "\
+Examples:
+  millstream validate -c millstream.yaml
+  millstream validate -c millstream.yaml --format json
+
+Exit code 78 when there is a mistake.")]
+    Validate(ValidateArgs),
+    /// Run a SQL query over the tables, beside a running node or without one.
+    #[command(after_help = "\
+Examples:
+  millstream query \"SELECT event, count(*) FROM events GROUP BY event ORDER BY 2 DESC\"
+  millstream query --format json \"SELECT * FROM events LIMIT 3\"
+  millstream query \"SELECT _ms_partition, max(_ms_offset) FROM events GROUP BY 1\"")]
+    Query(QueryArgs),
+    /// Prove that everything accepted is stored, dead-lettered, filtered or on its way.
+    #[command(after_help = "\
+Examples:
+  millstream reconcile
+  millstream reconcile --deep --format json
+
+Exit code 1 when the books do not balance. Asks the running node, or reads the data directory
+itself when none runs.")]
+    Reconcile(ReconcileArgs),
+    /// Post sample events, some of them bad, to the running node.
+    #[command(after_help = "\
+Examples:
+  millstream demo
+  millstream demo --events 100000 --connections 8 --wait
+  millstream demo --seed 7 --url http://127.0.0.1:8080/track")]
+    Demo(DemoArgs),
+    /// List dead letters: rejected events with the step, the field and the reason.
+    #[command(after_help = "\
+Examples:
+  millstream dlq --limit 5
+  millstream dlq --format json | jq -r .reason | sort | uniq -c")]
+    Dlq(DlqArgs),
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    /// The configuration file; without one the quickstart runs.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where the collector listens, in place of `collector.listen`; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where health, metrics and status are served, in place of `admin.listen`.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+}
+
+/// Options of `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// The configuration file; `-` reads standard input.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+}
+
+/// Options of `query`.
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The query.
+    #[arg(value_name = "SQL")]
+    pub(crate) sql: String,
+}
+
+/// Options of `reconcile`.
+#[derive(Debug, Args)]
+pub(crate) struct ReconcileArgs {
+    /// Read the tables too: no row twice, rows equal to the count.
+    #[arg(long)]
+    pub(crate) deep: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many events to post.
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000,
+          value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) events: u64,
+    /// How many events go into one request.
+    #[arg(long, value_name = "COUNT", default_value_t = 100,
+          value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) batch: u64,
+    /// How many connections post at a time.
+    #[arg(long, value_name = "COUNT", default_value_t = 4,
+          value_parser = clap::value_parser!(u64).range(1..=256))]
+    pub(crate) connections: u64,
+    /// The seed: the same seed posts the same events.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Where to post; without it the node of the data directory.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Wait until every accepted event is stored or dead-lettered.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// How long to wait for the node to take and to store the events.
+    #[arg(long, value_name = "DURATION", default_value = "120 s", value_parser = duration)]
+    pub(crate) timeout: Duration,
+}
+
+/// Options of `dlq`.
+#[derive(Debug, Args)]
+pub(crate) struct DlqArgs {
+    /// How many dead letters to list, the newest ones.
+    #[arg(long, value_name = "COUNT", default_value_t = 20,
+          value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) limit: u64,
+    /// Only of this topic; without it of every dead-letter topic.
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a whole number and a unit, as in `60 s`".to_owned())
+}

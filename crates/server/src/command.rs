@@ -1,0 +1,49 @@
+//! The commands, one file each: take the arguments, do it, say what came of it.
+
+pub(crate) mod dead_letters;
+pub(crate) mod demo;
+pub(crate) mod offline;
+pub(crate) mod query;
+pub(crate) mod reconcile;
+pub(crate) mod run;
+pub(crate) mod validate;
+
+use std::time::Duration;
+
+use millstream_runtime::Context;
+
+use crate::cli::Global;
+use crate::client::Client;
+use crate::data_dir::DataDir;
+use crate::exit::{Code, Failure};
+use crate::presence::NodeInfo;
+
+/// How long a command that reads waits for its answer.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// Finds the node that runs on the data directory, which must answer.
+async fn running_node(cx: &Context, global: &Global) -> Result<NodeInfo, Failure> {
+    let node = find_node(cx, global).await?;
+    node.ok_or_else(|| {
+        let message = format!("no node runs on data directory {}", global.data.display());
+        Failure::message(Code::Unavailable, message)
+            .with_hint("start one with `millstream run`, or name its directory with --data DIR")
+    })
+}
+
+/// Finds the node that runs on the data directory; `None` when there is none, also when a crash
+/// left its `node.json` behind.
+async fn find_node(cx: &Context, global: &Global) -> Result<Option<NodeInfo>, Failure> {
+    let data = DataDir::new(&global.data);
+    let info = NodeInfo::read(data.path())
+        .map_err(|error| Failure::io(error, format!("read {}", data.path().display())))?;
+    let Some(info) = info else { return Ok(None) };
+    match Client::new().get_json::<NodeInfo>(cx, info.admin, "/api/v1/node").await {
+        // Another node took the port of one that crashed.
+        Ok(answering) if answering != info => Ok(None),
+        Ok(answering) => Ok(Some(answering)),
+        Err(error) if error.is_connection_refused() => Ok(None),
+        Err(error) => Err(Failure::new(Code::Unavailable, error)
+            .with_hint(format!("the node is process {} by its node.json", info.pid))),
+    }
+}

@@ -1,0 +1,40 @@
+//! `query`: SQL over the tables, beside a running node or without one.
+
+use std::io;
+
+use millstream_lake::{LakeError, Query};
+use millstream_model::Classify as _;
+use millstream_runtime::{TaskKind, spawn_blocking};
+
+use crate::cli::{Format, Global, QueryArgs};
+use crate::data_dir::DataDir;
+use crate::exit::{Code, Failure};
+use crate::output;
+
+/// The most rows that are laid out for people.
+const ROWS_SHOWN_MAX: usize = 1_000;
+
+/// Runs the query and prints its rows.
+pub(crate) async fn run(global: &Global, args: &QueryArgs) -> Result<Code, Failure> {
+    let (dir, sql) = (DataDir::new(&global.data).lake(), args.sql.clone());
+    let ask = move || Query::open(&dir)?.sql(&sql);
+    let answered = spawn_blocking(TaskKind("query"), ask).join().await;
+    let rows = answered.map_err(|error| Failure::new(Code::Bug, error))?.map_err(failure)?;
+    match global.format {
+        Format::Text => output::print(&rows.to_text(ROWS_SHOWN_MAX))?,
+        Format::Json => output::print_json(&rows.to_json())?,
+    }
+    Ok(Code::Done)
+}
+
+fn failure(error: LakeError) -> Failure {
+    match &error {
+        LakeError::NoLake { .. } => Failure::new(Code::Unavailable, error)
+            .with_hint("tables come with the first stored event; --data DIR names another place"),
+        LakeError::UnknownTable { .. } | LakeError::Query(_) => Failure::new(Code::BadData, error),
+        LakeError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+            Failure::new(Code::NoPermission, error)
+        }
+        _ => Failure::classified(error.class(), error),
+    }
+}

@@ -1,0 +1,104 @@
+//! `reconcile`: prints the books, and answers by its exit code whether they balance.
+
+use millstream_model::Classify as _;
+use millstream_runtime::Context;
+
+use crate::accounting::{Books, Line, reconcile};
+use crate::cli::{Format, Global, ReconcileArgs};
+use crate::client::Client;
+use crate::command::{ANSWER_TIME_MAX, find_node, offline};
+use crate::data_dir::DataDir;
+use crate::exit::{Code, Failure};
+use crate::output;
+use crate::survey::{open_lake, survey};
+
+mod deep;
+
+/// Draws up the books and prints them.
+pub(crate) async fn run(global: &Global, args: &ReconcileArgs) -> Result<Code, Failure> {
+    let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
+    let mut books = match find_node(&cx, global).await? {
+        Some(node) => {
+            let answer =
+                Client::new().get_json::<Books>(&cx, node.admin, "/api/v1/reconcile").await;
+            answer.map_err(|error| Failure::new(Code::Unavailable, error))?
+        }
+        None => reconcile_offline(&cx, global).await?,
+    };
+    let audits = if args.deep {
+        deep::audit(&DataDir::new(&global.data), &mut books).await?
+    } else {
+        Vec::new()
+    };
+    match global.format {
+        Format::Json => output::print_json(&deep::Report { books: &books, tables: &audits })?,
+        Format::Text => output::print(&text(&books, &audits))?,
+    }
+    Ok(if books.balanced { Code::Done } else { Code::NotSo })
+}
+
+async fn reconcile_offline(cx: &Context, global: &Global) -> Result<Books, Failure> {
+    let data = offline::open(cx, global).await?;
+    let facts = async {
+        let lake = open_lake(&data.dir).await?;
+        survey(cx, data.log(), lake.as_ref(), &data.flow).await
+    };
+    let facts = facts.await.map_err(|error| Failure::classified(error.class(), error));
+    data.close(cx).await?;
+    Ok(reconcile(&facts?))
+}
+
+fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
+    let headings = [
+        "pipeline → sink",
+        "accepted",
+        "created",
+        "replayed",
+        "stored",
+        "dead-lettered",
+        "filtered",
+        "deduplicated",
+        "in flight",
+    ];
+    let row = |line: &Line| {
+        let sink = line.sink.as_deref().unwrap_or("(no sink)");
+        let mut row = vec![format!("{} → {sink}", line.pipelines.join(" + "))];
+        let numbers = [
+            line.accepted,
+            line.created,
+            line.replayed,
+            line.stored,
+            line.dead_lettered,
+            line.filtered,
+            line.deduplicated,
+            line.in_flight,
+        ];
+        row.extend(numbers.iter().map(ToString::to_string));
+        row
+    };
+    let rows: Vec<Vec<String>> = books.lines.iter().map(row).collect();
+    let mut out = output::table(&headings, &rows);
+    out.push('\n');
+    for line in &books.lines {
+        out.push_str(&equation(line));
+    }
+    for audit in audits {
+        out.push_str(&audit.text());
+    }
+    for fault in &books.faults {
+        out.push_str(&format!("✗ {fault}\n"));
+    }
+    out.push_str(if books.balanced { "balanced\n" } else { "NOT balanced\n" });
+    out
+}
+
+fn equation(line: &Line) -> String {
+    let sign = if line.inflow() == line.outflow() { "=" } else { "≠" };
+    format!(
+        "{}: accepted + created + replayed {sign} stored + dead-lettered + filtered + \
+         deduplicated + in flight: {} {sign} {}\n",
+        line.sink.as_deref().unwrap_or("(no sink)"),
+        line.inflow(),
+        line.outflow(),
+    )
+}

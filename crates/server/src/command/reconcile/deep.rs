@@ -1,0 +1,112 @@
+//! `reconcile --deep`: reads the tables themselves. No row twice, and as many as were counted.
+
+use millstream_lake::audit::{DeepReport, TableReport};
+use millstream_lake::{Audit, LakeError};
+use millstream_model::Classify as _;
+use serde::Serialize;
+
+use crate::accounting::Books;
+use crate::data_dir::DataDir;
+use crate::exit::Failure;
+
+/// What `reconcile` prints for machines.
+#[derive(Debug, Serialize)]
+pub(super) struct Report<'a> {
+    /// The books.
+    #[serde(flatten)]
+    pub(super) books: &'a Books,
+    /// What the tables hold; only with `--deep`.
+    #[serde(skip_serializing_if = "<[TableAudit]>::is_empty")]
+    pub(super) tables: &'a [TableAudit],
+}
+
+/// What one table holds.
+#[derive(Debug, Serialize)]
+pub(super) struct TableAudit {
+    table: String,
+    /// Rows that its commits count.
+    counted: u64,
+    /// Rows that were read.
+    rows: u64,
+    /// Rows beyond the first with one origin.
+    duplicates: u64,
+    /// The first of them, as `<topic>/<partition>/<offset>`.
+    duplicates_named: Vec<String>,
+    /// Rows whose origin no sink has read yet.
+    beyond: u64,
+    /// Rows that are counted and not there.
+    missing: u64,
+    /// Rows of others, as far as the kept history shows.
+    added_by_others: u64,
+    /// Rows that others removed, as far as the kept history shows.
+    deleted_by_others: u64,
+}
+
+/// Reads every table; what is wrong goes into the books.
+pub(super) async fn audit(data: &DataDir, books: &mut Books) -> Result<Vec<TableAudit>, Failure> {
+    let reports = async { Audit::open(&data.lake()).await?.tables_deep().await };
+    let reports = match reports.await {
+        Ok(reports) => reports,
+        Err(LakeError::NoLake { .. }) => Vec::new(),
+        Err(error) => return Err(Failure::classified(error.class(), error)),
+    };
+    let audits: Vec<TableAudit> = reports.iter().map(TableAudit::of).collect();
+    let faults: Vec<String> = audits.iter().flat_map(TableAudit::faults).collect();
+    books.balanced &= faults.is_empty();
+    books.faults.extend(faults);
+    Ok(audits)
+}
+
+impl TableAudit {
+    fn of(report: &TableReport) -> Self {
+        let sinks = report.positions.sinks.values();
+        let counted = sinks.flat_map(|sink| sink.partitions.values()).map(|it| it.rows).sum();
+        let DeepReport { rows, duplicates, duplicates_named, beyond, missing, .. } =
+            report.deep.clone().unwrap_or_default();
+        let named = duplicates_named.iter();
+        let named = named.map(|row| format!("{}/{}/{}", row.topic, row.partition, row.offset));
+        Self {
+            table: report.table.to_string(),
+            counted,
+            rows,
+            duplicates,
+            duplicates_named: named.collect(),
+            beyond,
+            missing,
+            added_by_others: report.added_by_others,
+            deleted_by_others: report.deleted_by_others,
+        }
+    }
+
+    fn faults(&self) -> Vec<String> {
+        let Self { table, duplicates, beyond, missing, deleted_by_others, .. } = self;
+        let mut faults = Vec::new();
+        if *duplicates > 0 {
+            let named = self.duplicates_named.join(", ");
+            faults.push(format!("table {table}: {duplicates} rows stand twice: {named}"));
+        }
+        if *beyond > 0 {
+            faults.push(format!("table {table}: {beyond} rows lie beyond what its sink has read"));
+        }
+        // What others deleted is reported, but is no loss of ours.
+        if *missing > *deleted_by_others {
+            let lost = missing - deleted_by_others;
+            faults.push(format!("table {table}: {lost} rows are counted and not there"));
+        }
+        faults
+    }
+
+    /// Returns one line for people.
+    pub(super) fn text(&self) -> String {
+        let Self { table, rows, counted, duplicates, missing, .. } = self;
+        let mut line = format!(
+            "table {table}: {rows} rows read, {counted} counted, {duplicates} twice, {missing} missing"
+        );
+        if self.added_by_others > 0 || self.deleted_by_others > 0 {
+            let (added, deleted) = (self.added_by_others, self.deleted_by_others);
+            line.push_str(&format!("; others added {added} and deleted {deleted}"));
+        }
+        line.push('\n');
+        line
+    }
+}

@@ -1,0 +1,171 @@
+//! The configuration of a node: one YAML file, decoded with the place of every mistake.
+//!
+//! ```text
+//!   text ─▶ yaml (nodes with places) ─▶ interpolate (${VAR}) ─▶ sections ─▶ check ─▶ Config
+//!             │ a syntax error alone        │                      │           │
+//!             ▼                             ▼ ───── all problems at once ───── ▼
+//! ```
+//!
+//! Ranges stand in the crates that own the structs; what only the whole shows (a topic that is
+//! used and not declared, a loop of pipelines) stands in [`check`]. Without a file the quickstart
+//! runs; it is a file too, compiled in, so that what users read is what runs.
+
+use millstream_model::TopicName;
+
+mod admin;
+mod check;
+mod collector;
+mod filters;
+mod interpolate;
+mod log;
+mod pipelines;
+mod problem;
+mod section;
+mod sinks;
+mod source;
+mod steps;
+mod topics;
+mod units;
+mod value;
+mod yaml;
+
+pub(crate) use admin::AdminConfig;
+pub(crate) use pipelines::PipelineSpec;
+pub(crate) use problem::{Colour, InvalidConfig};
+pub(crate) use sinks::SinkSpec;
+pub(crate) use source::Source;
+pub(crate) use topics::TopicSpec;
+#[cfg(test)]
+use units::format_duration;
+pub(crate) use units::parse_duration;
+
+use problem::Problems;
+use source::Span;
+use value::Value;
+
+/// The quickstart: what runs when there is no file.
+pub(crate) const QUICKSTART: &str = include_str!("../../../examples/quickstart.yaml");
+
+/// The largest configuration file, in bytes.
+pub(crate) const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Everything a node is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The HTTP intake.
+    pub(crate) collector: millstream_collector::Config,
+    /// Health, metrics and status.
+    pub(crate) admin: AdminConfig,
+    /// The embedded journal.
+    pub(crate) log: millstream_log::journal::Config,
+    /// The topics.
+    pub(crate) topics: Vec<TopicSpec>,
+    /// From topic to topic.
+    pub(crate) pipelines: Vec<PipelineSpec>,
+    /// From topic to table.
+    pub(crate) sinks: Vec<SinkSpec>,
+    /// Where some keys stand that other parts must agree with.
+    places: Places,
+}
+
+/// Places of keys, for messages about how parts fit together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Places {
+    collector_topic: Span,
+    event_bytes_max: Span,
+}
+
+impl Config {
+    /// Returns the quickstart.
+    pub(crate) fn quickstart() -> Self {
+        let source = Source::new("quickstart.yaml", QUICKSTART);
+        Self::parse(source, &|_| None).expect("a test parses the quickstart")
+    }
+
+    /// Returns the topic that the collector appends to, which is declared.
+    pub(crate) fn topic_of_collector(&self) -> &TopicName {
+        let declared = self.topics.iter().map(|topic| &topic.name.value);
+        let mut found = declared.filter(|name| name.as_str() == self.collector.topic);
+        found.next().expect("checked: the collector's topic is declared")
+    }
+
+    /// Returns the number of partitions of a topic; zero when it is not declared.
+    pub(crate) fn partitions(&self, name: &TopicName) -> u32 {
+        let topic = self.topics.iter().find(|topic| topic.name.value == *name);
+        topic.map_or(0, |topic| topic.config.partitions)
+    }
+
+    /// Returns where a sink puts what does not fit its table: the dead letters of the first
+    /// pipeline that feeds it.
+    pub(crate) fn sink_dead_letters(&self, sink: &SinkSpec) -> &TopicName {
+        let feeding = self.pipelines.iter().find(|pipeline| pipeline.to.value == sink.from.value);
+        &feeding.expect("checked: a pipeline feeds each sink").dead_letters.value
+    }
+
+    /// Returns the sink that reads `topic`, whose schema the topic's events must fit.
+    pub(crate) fn sink_of(&self, topic: &TopicName) -> Option<&SinkSpec> {
+        self.sinks.iter().find(|sink| sink.from.value == *topic)
+    }
+
+    /// Decodes and checks a file's text; `lookup` answers for environment variables.
+    pub(crate) fn parse(
+        source: Source,
+        lookup: interpolate::Lookup<'_>,
+    ) -> Result<Self, InvalidConfig> {
+        let problems = Problems::default();
+        let mut root = match yaml::parse(&source, &problems) {
+            Ok(root) => root,
+            Err(problem) => return Err(InvalidConfig { source, problems: vec![problem] }),
+        };
+        interpolate::interpolate(&mut root, lookup, &problems);
+        let config = decode(&Value::root(&root, &problems));
+        let config = config.inspect(|config| check::check(config, &problems));
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(InvalidConfig { source, problems: problems.into_sorted() }),
+        }
+    }
+}
+
+/// Decodes the root. `collector`, `admin` and `log` have defaults for each key; `topics`,
+/// `pipelines` and `sinks` belong together: a file that states one of them states them all.
+fn decode(root: &Value<'_>) -> Option<Config> {
+    let mut fields = root.fields()?;
+    let collector = fields.take("collector");
+    let admin = fields.take("admin");
+    let log = fields.take("log");
+    let flow = [fields.take("topics"), fields.take("pipelines"), fields.take("sinks")];
+    fields.finish();
+
+    let mut config = if flow.iter().any(Option::is_some) {
+        let [topics, pipelines, sinks] = flow;
+        Config {
+            topics: topics.and_then(|value| topics::topics(&value)).unwrap_or_default(),
+            pipelines: pipelines.and_then(|value| pipelines::pipelines(&value)).unwrap_or_default(),
+            sinks: sinks.and_then(|value| sinks::sinks(&value)).unwrap_or_default(),
+            collector: millstream_collector::Config::default(),
+            admin: AdminConfig::default(),
+            log: millstream_log::journal::Config::default(),
+            places: Places::default(),
+        }
+    } else {
+        Config::quickstart()
+    };
+    if let Some(value) = collector {
+        config.places = Places {
+            collector_topic: value.place_of("topic"),
+            event_bytes_max: value.place_of("event_bytes_max"),
+        };
+        config.collector = collector::collector(&value).unwrap_or_default();
+    }
+    if let Some(admin) = admin.and_then(|value| admin::admin(&value)) {
+        config.admin = admin;
+    }
+    if let Some(log) = log.and_then(|value| log::log(&value)) {
+        config.log = log;
+    }
+    Some(config)
+}
+
+#[cfg(test)]
+mod tests;

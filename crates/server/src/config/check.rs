@@ -1,0 +1,210 @@
+//! What only the whole configuration shows: names that must match, loops, and limits of one part
+//! that another part must respect.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use millstream_lake::{PartitionBy, TableName};
+use millstream_model::TopicName;
+use millstream_pipeline::ColumnType;
+
+use super::problem::{Problems, did_you_mean};
+use super::source::Located;
+use super::{Config, PipelineSpec, SinkSpec};
+
+/// The most tasks of one role in one node.
+const TASKS_MAX: u32 = 64;
+
+/// Checks the whole.
+pub(super) fn check(config: &Config, problems: &Problems) {
+    topics_exist(config, problems);
+    for pipeline in &config.pipelines {
+        pipeline_topics_differ(pipeline, problems);
+        dead_letter_topic_is_its_own(config, pipeline, problems);
+    }
+    pipelines_do_not_loop(config, problems);
+    for sink in &config.sinks {
+        partition_column_is_a_time(sink, problems);
+        sink_reads_what_is_written(config, sink, problems);
+    }
+    tables_have_one_sink(config, problems);
+    tasks_fit(config, problems);
+    events_fit_the_log(config, problems);
+}
+
+/// Every topic that is used is declared.
+fn topics_exist(config: &Config, problems: &Problems) {
+    let declared: Vec<&str> = config.topics.iter().map(|topic| topic.name.value.as_str()).collect();
+    let require = |used: &Located<TopicName>| {
+        let name = used.value.as_str();
+        if !declared.contains(&name) {
+            let hint = format!("{}, or declare it under `topics`", did_you_mean(name, &declared));
+            let message = format!("topic `{name}` is not declared");
+            problems.add_with_hint(used.at, &used.path, message, hint);
+        }
+    };
+    for pipeline in &config.pipelines {
+        require(&pipeline.from);
+        require(&pipeline.to);
+        require(&pipeline.dead_letters);
+    }
+    for sink in &config.sinks {
+        require(&sink.from);
+    }
+    let collected = &config.collector.topic;
+    if !declared.contains(&collected.as_str()) {
+        let at = config.places.collector_topic;
+        let hint = format!("{}, or declare it under `topics`", did_you_mean(collected, &declared));
+        let message = format!("topic `{collected}` is not declared");
+        problems.add_with_hint(at, "collector.topic", message, hint);
+    }
+}
+
+/// A pipeline does not read what it writes itself.
+fn pipeline_topics_differ(pipeline: &PipelineSpec, problems: &Problems) {
+    let PipelineSpec { from, to, dead_letters, .. } = pipeline;
+    if to.value == dead_letters.value {
+        let message = format!("`{}` is also where the clean events go", to.value);
+        let hint = "give what is rejected a topic of its own, as in `events-dead`";
+        problems.add_with_hint(dead_letters.at, &dead_letters.path, message, hint);
+    }
+    if from.value == dead_letters.value {
+        let message = format!("`{}` is also what the pipeline reads: a loop", from.value);
+        problems.add(dead_letters.at, &dead_letters.path, message);
+    }
+}
+
+/// A topic of dead letters takes nothing else: it may be filled further than others, so that
+/// nothing rejected is dropped.
+fn dead_letter_topic_is_its_own(config: &Config, pipeline: &PipelineSpec, problems: &Problems) {
+    let dead_letters = &pipeline.dead_letters;
+    if dead_letters.value.as_str() == config.collector.topic {
+        let message = format!("`{}` is where the collector appends", dead_letters.value);
+        problems.add(dead_letters.at, &dead_letters.path, message);
+    }
+    let other = config
+        .pipelines
+        .iter()
+        .find(|other| other.name != pipeline.name && other.to.value == dead_letters.value);
+    if let Some(other) = other {
+        let message = format!(
+            "`{}` is also where pipeline `{}` writes clean events",
+            dead_letters.value, other.name.value
+        );
+        problems.add(dead_letters.at, &dead_letters.path, message);
+    }
+}
+
+/// Following the clean topics never leads back.
+fn pipelines_do_not_loop(config: &Config, problems: &Problems) {
+    let mut next: BTreeMap<&TopicName, Vec<&PipelineSpec>> = BTreeMap::new();
+    for pipeline in &config.pipelines {
+        next.entry(&pipeline.from.value).or_default().push(pipeline);
+    }
+    for pipeline in &config.pipelines {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![&pipeline.to.value];
+        while let Some(topic) = open.pop() {
+            if *topic == pipeline.from.value {
+                let message = format!("events would come back to `{topic}`: a loop of pipelines");
+                problems.add(pipeline.to.at, &pipeline.to.path, message);
+                break;
+            }
+            if seen.insert(topic) {
+                open.extend(next.get(topic).into_iter().flatten().map(|after| &after.to.value));
+            }
+        }
+    }
+}
+
+/// The table is laid out by a column that exists, is a time, and that every row has.
+fn partition_column_is_a_time(sink: &SinkSpec, problems: &Problems) {
+    let Some(by) = &sink.partition_by else { return };
+    let Some(wanted) = by.value.column().filter(|_| !sink.columns.is_empty()) else { return };
+    let names: Vec<&str> = sink.columns.iter().map(|column| column.value.name.as_str()).collect();
+    let found = sink.columns.iter().find(|column| column.value.name == wanted);
+    let Some(column) = found else {
+        let message = format!("column `{wanted}` is not among the columns");
+        problems.add_with_hint(by.at, &by.path, message, did_you_mean(wanted, &names));
+        return;
+    };
+    let fits = match (&by.value, column.value.column_type) {
+        (PartitionBy::Day(_), ColumnType::Date) => true,
+        (_, column_type) => column_type == ColumnType::Timestamptz,
+    };
+    if !fits {
+        let found = column.value.column_type.as_str();
+        let message = format!("column `{wanted}` is {found}; a timestamptz is needed");
+        problems.add(by.at, &by.path, message);
+    } else if !column.value.required {
+        let message = format!("column `{wanted}` may be null; a partition needs a value");
+        problems.add_with_hint(by.at, &by.path, message, "add `required: true` to the column");
+    }
+}
+
+/// A sink reads a topic that something writes, and no dead letters.
+fn sink_reads_what_is_written(config: &Config, sink: &SinkSpec, problems: &Problems) {
+    let from = &sink.from;
+    let declared = config.topics.iter().any(|topic| topic.name.value == from.value);
+    let is_written = config.pipelines.iter().any(|pipeline| pipeline.to.value == from.value);
+    let is_dead = config.pipelines.iter().any(|pipeline| pipeline.dead_letters.value == from.value);
+    if is_dead {
+        let message = format!("`{}` holds dead letters, which fit no table", from.value);
+        problems.add_with_hint(from.at, &from.path, message, "`millstream dlq` lists them");
+    } else if declared && !is_written {
+        let message = format!("no pipeline writes to topic `{}`", from.value);
+        let hint = "name the topic that a pipeline has as `to`; its events fit the table";
+        problems.add_with_hint(from.at, &from.path, message, hint);
+    }
+}
+
+/// A table has one committer, and a topic of events one schema.
+fn tables_have_one_sink(config: &Config, problems: &Problems) {
+    let mut tables: BTreeMap<&TableName, &SinkSpec> = BTreeMap::new();
+    let mut topics: BTreeMap<&TopicName, &SinkSpec> = BTreeMap::new();
+    for sink in &config.sinks {
+        if let Some(first) = tables.insert(&sink.table.value, sink) {
+            let message =
+                format!("table `{}` is filled by sink `{}`", sink.table.value, first.name.value);
+            problems.add(sink.table.at, &sink.table.path, message);
+        }
+        if let Some(first) = topics.insert(&sink.from.value, sink) {
+            let message =
+                format!("topic `{}` is read by sink `{}`", sink.from.value, first.name.value);
+            let hint = "a topic carries the schema of one table; let a second pipeline feed the \
+                        other sink";
+            problems.add_with_hint(sink.from.at, &sink.from.path, message, hint);
+        }
+    }
+}
+
+/// A node owns a bounded number of tasks in each role.
+fn tasks_fit(config: &Config, problems: &Problems) {
+    let partitions = |name: &TopicName| {
+        let topic = config.topics.iter().find(|topic| topic.name.value == *name);
+        topic.map_or(0, |topic| topic.config.partitions)
+    };
+    let mut sum = 0;
+    for pipeline in &config.pipelines {
+        let before = sum;
+        sum += partitions(&pipeline.from.value);
+        if before <= TASKS_MAX && sum > TASKS_MAX {
+            let message =
+                format!("{sum} partitions to clean; a node has at most {TASKS_MAX} tasks");
+            problems.add(pipeline.from.at, &pipeline.from.path, message);
+        }
+    }
+}
+
+/// The largest event the collector takes fits into one transaction, headers and all.
+fn events_fit_the_log(config: &Config, problems: &Problems) {
+    let event = config.collector.event_bytes_max;
+    let half = config.log.transaction_bytes_max.bytes() / 2;
+    if event.bytes() > half {
+        let message = format!(
+            "events of {event} do not fit: at most half of `log.transaction_bytes_max` ({}), so \
+             that an event fits with its headers",
+            config.log.transaction_bytes_max,
+        );
+        problems.add(config.places.event_bytes_max, "collector.event_bytes_max", message);
+    }
+}

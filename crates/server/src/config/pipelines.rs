@@ -1,0 +1,81 @@
+//! The section `pipelines`: from a topic, through steps, to a topic.
+
+use millstream_model::TopicName;
+use millstream_pipeline::{StepConfig, processor};
+
+use super::section::{Field, OutOfRange, decode};
+use super::source::Located;
+use super::steps::steps;
+use super::value::Value;
+
+/// The longest name of a pipeline or sink; it is part of a task's id.
+const NAME_BYTES_MAX: usize = 64;
+
+/// One pipeline.
+#[derive(Debug, Clone)]
+pub(crate) struct PipelineSpec {
+    /// Its name; part of its tasks' ids, so that its positions stay with it.
+    pub(crate) name: Located<String>,
+    /// The topic it reads.
+    pub(crate) from: Located<TopicName>,
+    /// What it does, in order.
+    pub(crate) steps: Vec<Located<StepConfig>>,
+    /// The topic it writes.
+    pub(crate) to: Located<TopicName>,
+    /// The topic that gets what it rejects.
+    pub(crate) dead_letters: Located<TopicName>,
+    /// How its tasks work.
+    pub(crate) worker: processor::Config,
+}
+
+/// The keys that say how the tasks work.
+pub(crate) const WORKER_FIELDS: &[Field<processor::Config>] = &[
+    Field { key: "batch_bytes_max", apply: |c, v| v.byte_size().map(|it| c.batch_bytes_max = it) },
+    Field {
+        key: "transaction_bytes_max",
+        apply: |c, v| v.byte_size().map(|it| c.transaction_bytes_max = it),
+    },
+    Field {
+        key: "transaction_time_max",
+        apply: |c, v| v.duration().map(|it| c.transaction_time_max = it),
+    },
+    Field { key: "drain_timeout", apply: |c, v| v.duration().map(|it| c.drain_timeout = it) },
+];
+
+/// Decodes the section.
+pub(crate) fn pipelines(value: &Value<'_>) -> Option<Vec<PipelineSpec>> {
+    let named = value.named()?;
+    Some(named.into_iter().filter_map(|(name, value)| pipeline(name, &value)).collect())
+}
+
+fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
+    check_name(&name, value);
+    let mut fields = value.fields()?;
+    let from = fields.need("from").and_then(|value| value.topic());
+    let steps = match fields.take("steps") {
+        Some(value) => steps(&value),
+        None => Some(Vec::new()),
+    };
+    let to = fields.need("to").and_then(|value| value.topic());
+    let dead_letters = fields.need("dead_letters").and_then(|value| value.topic());
+    let worker = decode(&mut fields, WORKER_FIELDS, |config| {
+        config.validate().map_err(|error| OutOfRange {
+            key: error.key.to_owned(),
+            message: format!("is out of range: {} is allowed", error.reason),
+        })
+    });
+    fields.finish();
+    let (from, to, dead_letters) = (from?, to?, dead_letters?);
+    Some(PipelineSpec { name, from, steps: steps.unwrap_or_default(), to, dead_letters, worker })
+}
+
+/// Checks the name of a pipeline or a sink.
+pub(super) fn check_name(name: &Located<String>, value: &Value<'_>) {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let fits = (1..=NAME_BYTES_MAX).contains(&name.value.len());
+    if !fits || !name.value.bytes().all(legal) {
+        let message =
+            format!("`{}` is not a name; use 1 to {NAME_BYTES_MAX} of a-z A-Z 0-9 _ -", name.value);
+        value.problems().add(name.at, value.path(), message);
+    }
+}

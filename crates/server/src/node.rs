@@ -1,0 +1,219 @@
+//! The life of a node: open, serve, drain.
+//!
+//! ```text
+//!   open:   admin ─▶ journal (recovers) ─▶ topics ─▶ tables ─▶ tasks ─▶ collector ─▶ node.json
+//!   drain:  collector ─▶ processors ─▶ sinks (last commit) ─▶ journal ─▶ node.json removed
+//! ```
+//!
+//! The drain goes with the events: whoever appends ends before whoever reads. Nothing depends on
+//! its success; what it does not finish, the next start goes on with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use millstream_collector::CollectorError;
+use millstream_lake::{Lake, Seams};
+use millstream_log::journal::Journal;
+use millstream_log::{Log, TopicConfig, TopicKind};
+use millstream_model::Classify as _;
+use millstream_pipeline::worker::WorkerError;
+use millstream_pipeline::{TaskState, TaskStatus};
+use millstream_runtime::{Context, TaskHandle, TaskKind, spawn, spawn_blocking};
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+
+use crate::admin::Admin;
+use crate::command::offline::open_journal;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::exit::{Code, Failure};
+use crate::flow::Flow;
+use crate::observer::{Observed, Observer, Phase};
+use crate::presence::NodeInfo;
+use crate::role::{self, Built};
+
+/// How long topics may take to come about.
+const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A part of a node that runs until its context is cancelled.
+#[derive(Debug)]
+struct Part<T> {
+    cx: Context,
+    handle: TaskHandle<T>,
+}
+
+/// A node that serves.
+#[derive(Debug)]
+pub(crate) struct Node {
+    data: DataDir,
+    info: NodeInfo,
+    observer: Observer,
+    journal: Journal,
+    admin: Part<std::io::Result<()>>,
+    collector: Part<Result<(), CollectorError>>,
+    processors: Part<Vec<WorkerError>>,
+    sinks: Part<Vec<WorkerError>>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Drained {
+    /// Everything that was begun is finished.
+    Wholly,
+    /// A part of it was left to the next start.
+    InPart,
+}
+
+impl<T: Send + 'static> Part<T> {
+    fn start<F: Future<Output = T> + Send + 'static>(
+        cx: &Context,
+        kind: TaskKind,
+        run: impl FnOnce(Context) -> F,
+    ) -> Self {
+        let cx = cx.child();
+        let handle = spawn(&cx, kind, run(cx.clone()));
+        Self { cx, handle }
+    }
+
+    async fn stop(mut self) -> Result<T, Failure> {
+        self.cx.cancel();
+        self.handle.join().await.map_err(|error| Failure::new(Code::Bug, error))
+    }
+}
+
+impl Node {
+    /// Opens everything and begins to take events.
+    pub(crate) async fn open(
+        cx: &Context,
+        config: &Config,
+        data: DataDir,
+        metrics: PrometheusHandle,
+    ) -> Result<Self, Failure> {
+        let observer = Observer::new();
+        let listen = config.admin.listen;
+        let listen_failure = |error| role::collector::listen_failure(error, listen, "--admin");
+        let admin = Admin::bind(listen).await.map_err(listen_failure)?;
+        let admin_address = admin.local_addr().map_err(listen_failure)?;
+        let admin_observer = observer.clone();
+        let admin = Part::start(cx, TaskKind("admin"), |cx| async move {
+            admin.run(&cx, admin_observer, metrics).await
+        });
+
+        let journal = open_journal(cx, config.log.clone(), &data).await?;
+        let log: Arc<dyn Log> = Arc::new(journal.clone());
+        ensure_topics(cx, config, &*log).await?;
+        let flow = Flow::of(config);
+        flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
+        let lake = Lake::open(&data.lake(), Seams::default())
+            .await
+            .map_err(|error| Failure::classified(error.class(), error))?;
+
+        let clean = role::clean::build(config, &log)?;
+        let sink = role::sink::build(config, &log, &data)?;
+        let bound = role::collector::bind(config, &log, &observer)?;
+        let info = NodeInfo::of_this_process(admin_address, bound.local_addr());
+        let tasks = clean.statuses.iter().chain(&sink.statuses).cloned().collect();
+        observer.observe(Observed {
+            node: info.clone(),
+            log,
+            lake,
+            flow,
+            journal: journal.clone(),
+            tasks,
+        });
+        let processors = start_worker(cx, TaskKind("processors"), clean);
+        let sinks = start_worker(cx, TaskKind("sinks"), sink);
+        let collector =
+            Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await });
+        Ok(Self { data, info, observer, journal, admin, collector, processors, sinks })
+    }
+
+    /// Waits until every task has opened or shows why it cannot, then tells others about the
+    /// node.
+    pub(crate) async fn announce(&self, cx: &Context) -> Result<(), Failure> {
+        let Some(observed) = self.observer.observed() else { return Ok(()) };
+        for task in &observed.tasks {
+            cx.run(left_opening(task.clone()))
+                .await
+                .map_err(|error| Failure::new(Code::TryAgain, error))?;
+        }
+        self.observer.set_phase(Phase::Serving);
+        self.info.write(self.data.path()).map_err(|error| Failure::io(error, "write node.json"))
+    }
+
+    /// Returns where the node listens.
+    pub(crate) fn info(&self) -> &NodeInfo {
+        &self.info
+    }
+
+    /// Waits until the collector ends by itself, which it does only when it cannot go on.
+    pub(crate) async fn collector_ended(&mut self) -> Failure {
+        match self.collector.handle.join().await {
+            Ok(Ok(())) => Failure::message(Code::Bug, "the collector ended by itself"),
+            Ok(Err(error)) => Failure::classified(error.class(), error),
+            Err(error) => Failure::new(Code::Bug, error),
+        }
+    }
+
+    /// Takes no more events, finishes what was begun, and closes the log.
+    pub(crate) async fn drain(self) -> Result<Drained, Failure> {
+        self.observer.set_phase(Phase::Draining);
+        let mut drained = Drained::Wholly;
+        if let Err(error) = self.collector.stop().await? {
+            warn!(%error, "collector did not finish all requests");
+            drained = Drained::InPart;
+        }
+        for part in [self.processors, self.sinks] {
+            for error in part.stop().await? {
+                error!(error = %anyhow::Error::new(error), "task did not finish");
+                drained = Drained::InPart;
+            }
+        }
+        let journal = self.journal;
+        let closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());
+        join_blocking(closed).await?;
+        NodeInfo::remove(self.data.path())
+            .map_err(|error| Failure::io(error, "remove node.json"))?;
+        if let Err(error) = self.admin.stop().await? {
+            warn!(%error, "admin ended");
+        }
+        info!("stopped");
+        Ok(drained)
+    }
+}
+
+async fn join_blocking(mut handle: TaskHandle<()>) -> Result<(), Failure> {
+    handle.join().await.map_err(|error| Failure::new(Code::Bug, error))
+}
+
+fn start_worker(cx: &Context, kind: TaskKind, built: Built) -> Part<Vec<WorkerError>> {
+    Part::start(cx, kind, |cx| async move { built.worker.run(&cx).await })
+}
+
+/// Waits until a task no longer opens; one that is gone does not open either.
+async fn left_opening(mut status: watch::Receiver<TaskStatus>) {
+    // The sender is dropped only when the task has ended.
+    let _ = status.wait_for(|status| status.state != TaskState::Opening).await;
+}
+
+/// Creates the topics, or finds them as they should be.
+async fn ensure_topics(cx: &Context, config: &Config, log: &dyn Log) -> Result<(), Failure> {
+    let cx = cx.with_timeout(TOPICS_TIME_MAX);
+    let admin = log.admin();
+    for topic in &config.topics {
+        let name = &topic.name.value;
+        let is_dead = config.pipelines.iter().any(|pipeline| pipeline.dead_letters.value == *name);
+        let wanted = TopicConfig {
+            partitions: topic.config.partitions,
+            kind: if is_dead { TopicKind::DeadLetters } else { TopicKind::Events },
+            retention: topic.config.retention,
+        };
+        admin.ensure_topic(&cx, name, &wanted).await.map_err(|error| match error.class() {
+            millstream_model::ErrorClass::Invalid => Failure::new(Code::Config, error)
+                .with_hint(format!("see `{}` of the configuration", topic.name.path)),
+            class => Failure::classified(class, error),
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What a node can say about itself, at any moment of its life: the source of health, status,
+//! reconciliation and dead letters.
+//!
+//! It exists before the log is open and outlives the drain, so that a probe always gets an
+//! answer; what it observes is added when it is there.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use millstream_collector::Readiness;
+use millstream_lake::Lake;
+use millstream_log::journal::{Journal, Level};
+use millstream_log::{Log, ReaderError};
+use millstream_model::ByteSize;
+use millstream_pipeline::{TaskState, TaskStatus};
+use millstream_runtime::Context;
+use tokio::sync::watch;
+
+use crate::accounting::{Books, reconcile};
+use crate::dead_letters;
+use crate::flow::Flow;
+use crate::presence::NodeInfo;
+use crate::status::{DeadLetters, PartitionRow, Status, TaskRow, TopicRow};
+use crate::survey::{SurveyError, partitions, survey};
+
+/// Where a node is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The log recovers and tasks open.
+    Opening,
+    /// It takes events.
+    Serving,
+    /// It takes no more, and finishes what it has.
+    Draining,
+}
+
+impl Phase {
+    /// Returns the lower-case name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Opening => "opening",
+            Self::Serving => "serving",
+            Self::Draining => "draining",
+        }
+    }
+}
+
+/// Observes a node; cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Observer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    phase: Mutex<Phase>,
+    observed: OnceLock<Observed>,
+}
+
+/// What there is to observe once the log is open and the tasks are started.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    /// Where the node runs.
+    pub(crate) node: NodeInfo,
+    /// Its log.
+    pub(crate) log: Arc<dyn Log>,
+    /// The same log, for what only the journal knows.
+    pub(crate) journal: Journal,
+    /// Its tables.
+    pub(crate) lake: Lake,
+    /// Which way events go.
+    pub(crate) flow: Flow,
+    /// What its tasks say.
+    pub(crate) tasks: Vec<watch::Receiver<TaskStatus>>,
+}
+
+impl Observer {
+    /// Observes a node that opens.
+    pub(crate) fn new() -> Self {
+        let inner = Inner { phase: Mutex::new(Phase::Opening), observed: OnceLock::new() };
+        Self(Arc::new(inner))
+    }
+
+    /// Adds what there is to observe; the first call counts.
+    pub(crate) fn observe(&self, observed: Observed) {
+        // A node starts its tasks once; a second call could only repeat the first.
+        self.0.observed.get_or_init(|| observed);
+    }
+
+    /// Returns what there is to observe, once it is there.
+    pub(crate) fn observed(&self) -> Option<&Observed> {
+        self.0.observed.get()
+    }
+
+    /// Notes where the node is in its life.
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+
+    /// Returns where the node is in its life.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.0.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns why the node should not be sent events now; empty when it should.
+    pub(crate) fn reasons(&self) -> Vec<String> {
+        match (self.phase(), self.observed()) {
+            (Phase::Opening, _) | (_, None) => vec!["opening: the log recovers".to_owned()],
+            (Phase::Draining, _) => vec!["draining: the node stops".to_owned()],
+            (Phase::Serving, Some(observed)) => observed.reasons(),
+        }
+    }
+}
+
+impl Observed {
+    fn reasons(&self) -> Vec<String> {
+        let reason = |receiver: &watch::Receiver<TaskStatus>| {
+            let status = receiver.borrow();
+            match &status.state {
+                TaskState::Opening => Some(format!("opening: task {}", status.task)),
+                TaskState::Stuck(stuck) | TaskState::Failed(stuck) => Some(format!(
+                    "{}: task {} at {}: {}",
+                    status.state.as_str(),
+                    status.task,
+                    stuck.step,
+                    stuck.reason
+                )),
+                _ => None,
+            }
+        };
+        self.log_reason().into_iter().chain(self.tasks.iter().filter_map(reason)).collect()
+    }
+
+    fn log_reason(&self) -> Option<String> {
+        let stats = self.journal.stats();
+        if stats.is_broken {
+            return Some("broken: the log cannot write at the moment; it keeps trying".to_owned());
+        }
+        let [used, most, free] = [stats.bytes_used, stats.bytes_max, stats.disk_free].map(ByteSize);
+        (stats.level != Level::Open)
+            .then(|| format!("full: the log uses {used} of {most}, the disk has {free} free"))
+    }
+
+    /// Returns what every task says.
+    pub(crate) fn task_rows(&self) -> Vec<TaskRow> {
+        self.tasks.iter().map(|task| TaskRow::from(&*task.borrow())).collect()
+    }
+
+    /// Returns topics, tasks and whether all is well.
+    pub(crate) async fn status(
+        &self,
+        cx: &Context,
+        reasons: Vec<String>,
+    ) -> Result<Status, SurveyError> {
+        let mut topics = Vec::new();
+        for topic in &self.flow.topics {
+            topics.push(self.topic_row(cx, &topic.name).await?);
+        }
+        Ok(Status {
+            node: self.node.clone(),
+            ready: reasons.is_empty(),
+            reasons,
+            topics,
+            tasks: self.task_rows(),
+        })
+    }
+
+    async fn topic_row(&self, cx: &Context, name: &str) -> Result<TopicRow, SurveyError> {
+        let mut rows = Vec::new();
+        for partition in partitions(&self.flow, name)? {
+            let bounds = self.log.bounds(cx, &partition).await?;
+            rows.push(PartitionRow {
+                partition: partition.partition.0,
+                start: bounds.start.offset.0,
+                end: bounds.end.offset.0,
+            });
+        }
+        Ok(TopicRow { name: name.to_owned(), partitions: rows })
+    }
+
+    /// Draws up the books, tables first.
+    pub(crate) async fn books(&self, cx: &Context) -> Result<Books, SurveyError> {
+        Ok(reconcile(&survey(cx, &*self.log, Some(&self.lake), &self.flow).await?))
+    }
+
+    /// Returns the newest dead letters.
+    pub(crate) async fn dead_letters(
+        &self,
+        cx: &Context,
+        query: &dead_letters::Query,
+    ) -> Result<DeadLetters, ReaderError> {
+        dead_letters::list(cx, &*self.log, &self.flow, query).await
+    }
+}
+
+impl Readiness for Observer {
+    fn liveness(&self) -> millstream_collector::Verdict {
+        millstream_collector::Verdict::Healthy
+    }
+
+    fn readiness(&self) -> millstream_collector::Verdict {
+        match self.reasons() {
+            reasons if reasons.is_empty() => millstream_collector::Verdict::Healthy,
+            reasons => millstream_collector::Verdict::Unhealthy(reasons),
+        }
+    }
+}

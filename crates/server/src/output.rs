@@ -1,0 +1,100 @@
+//! What commands print: data on stdout, talk on stderr.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use serde::Serialize;
+
+use crate::exit::Failure;
+
+/// The widest cell of a table; longer text is cut with `…`.
+const CELL_CHARS_MAX: usize = 60;
+
+/// Writes text to stdout. A reader that went away (`| head`) is no failure.
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::io(error, "write to standard output"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes one value as one line of JSON to stdout.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
+    let mut line = serde_json::to_string(value)
+        .map_err(|error| Failure::new(crate::exit::Code::Bug, error))?;
+    line.push('\n');
+    print(&line)
+}
+
+/// Says something to people, on stderr.
+pub(crate) fn say(text: &str) {
+    // Chatter that nobody reads is not worth failing for.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Lays rows out in columns, numbers to the right.
+pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
+    let mut numeric = vec![!rows.is_empty(); headings.len()];
+    for row in rows {
+        for (column, cell) in row.iter().enumerate().take(widths.len()) {
+            widths[column] = widths[column].max(cell.chars().count().min(CELL_CHARS_MAX));
+            numeric[column] &= cell.is_empty() || cell.parse::<f64>().is_ok();
+        }
+    }
+    let mut out = String::new();
+    let headings: Vec<String> = headings.iter().map(ToString::to_string).collect();
+    let rule: Vec<String> = widths.iter().map(|width| "─".repeat(*width)).collect();
+    for row in [&headings, &rule].into_iter().chain(rows) {
+        push_row(&mut out, row, &widths, &numeric);
+    }
+    out
+}
+
+fn push_row(out: &mut String, row: &[String], widths: &[usize], numeric: &[bool]) {
+    let mut line = String::new();
+    for ((cell, width), numeric) in row.iter().zip(widths).zip(numeric) {
+        let cell = cut(cell);
+        let written = if *numeric {
+            write!(line, "{cell:>width$}  ")
+        } else {
+            write!(line, "{cell:<width$}  ")
+        };
+        written.expect("writing to a string does not fail");
+    }
+    out.push_str(line.trim_end());
+    out.push('\n');
+}
+
+/// Cuts a cell and keeps it on one line.
+fn cut(cell: &str) -> String {
+    let mut text: String = cell.chars().take(CELL_CHARS_MAX).map(visible).collect();
+    if cell.chars().count() > CELL_CHARS_MAX {
+        text.pop();
+        text.push('…');
+    }
+    text
+}
+
+fn visible(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+/// Writes a number with a thin gap between thousands, as in `12 345`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(' ');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests;

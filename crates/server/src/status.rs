@@ -1,0 +1,158 @@
+//! What a node says about itself over the admin API: the shapes on the wire.
+//!
+//! They are apart from what the tasks compute with, so that the API stays stable when those
+//! change.
+
+use millstream_pipeline::{Counts, TaskState, TaskStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::accounting::Tally;
+use crate::presence::NodeInfo;
+
+/// The answer of `/api/v1/status`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Status {
+    /// Where the node runs.
+    pub(crate) node: NodeInfo,
+    /// Whether it admits work.
+    pub(crate) ready: bool,
+    /// Why it does not; empty when it does.
+    pub(crate) reasons: Vec<String>,
+    /// Its topics.
+    pub(crate) topics: Vec<TopicRow>,
+    /// Its tasks.
+    pub(crate) tasks: Vec<TaskRow>,
+}
+
+/// One topic.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TopicRow {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its partitions.
+    pub(crate) partitions: Vec<PartitionRow>,
+}
+
+/// One partition.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct PartitionRow {
+    /// Its number.
+    pub(crate) partition: u32,
+    /// The first readable offset.
+    pub(crate) start: u64,
+    /// The offset after the last.
+    pub(crate) end: u64,
+}
+
+/// One task.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TaskRow {
+    /// Its id.
+    pub(crate) task: String,
+    /// What it does: `opening`, `running`, `idle`, `stuck`, `draining`, `stopped`, `failed`.
+    pub(crate) state: String,
+    /// What holds it up, with the step; absent when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stuck: Option<StuckRow>,
+    /// How many records wait for it.
+    pub(crate) lag: u64,
+    /// How far it has read.
+    pub(crate) inputs: Vec<InputRow>,
+    /// What it did since it first began.
+    pub(crate) counts: Tally,
+}
+
+/// What holds a task up.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct StuckRow {
+    /// What it was doing.
+    pub(crate) step: String,
+    /// Why it does not succeed.
+    pub(crate) reason: String,
+    /// The class of the error.
+    pub(crate) class: String,
+    /// When it first failed, in milliseconds since 1970.
+    pub(crate) since_ms: i64,
+}
+
+/// How far a task has read one input.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct InputRow {
+    /// The topic.
+    pub(crate) topic: String,
+    /// The partition.
+    pub(crate) partition: u32,
+    /// The next offset.
+    pub(crate) next: u64,
+    /// The end when it was last looked at.
+    pub(crate) end: u64,
+}
+
+/// One dead letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeadLetterRow {
+    /// The dead-letter topic.
+    pub(crate) topic: String,
+    /// Its partition.
+    pub(crate) partition: u32,
+    /// Its offset.
+    pub(crate) offset: u64,
+    /// When the event was accepted, in milliseconds since 1970.
+    pub(crate) accepted_ms: i64,
+    /// Where it was read: `<topic>/<partition>/<offset>`.
+    pub(crate) origin: String,
+    /// The pipeline that rejected it.
+    pub(crate) pipeline: String,
+    /// The step that rejected it.
+    pub(crate) step: String,
+    /// The field at fault.
+    pub(crate) field: Option<String>,
+    /// What is wrong.
+    pub(crate) reason: String,
+    /// The event, as it came.
+    pub(crate) value: String,
+}
+
+/// The answer of `/api/v1/dead-letters`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct DeadLetters {
+    /// How many are readable in all.
+    pub(crate) total: u64,
+    /// The newest of them, oldest first.
+    pub(crate) letters: Vec<DeadLetterRow>,
+}
+
+impl From<&TaskStatus> for TaskRow {
+    fn from(status: &TaskStatus) -> Self {
+        let stuck = match &status.state {
+            TaskState::Stuck(stuck) | TaskState::Failed(stuck) => Some(StuckRow {
+                step: stuck.step.clone(),
+                reason: stuck.reason.clone(),
+                class: stuck.class.to_string(),
+                since_ms: stuck.since.as_millis(),
+            }),
+            _ => None,
+        };
+        let input = |input: &millstream_pipeline::InputStatus| InputRow {
+            topic: input.partition.topic.to_string(),
+            partition: input.partition.partition.0,
+            next: input.next.0,
+            end: input.end.0,
+        };
+        Self {
+            task: status.task.to_string(),
+            state: status.state.as_str().to_owned(),
+            stuck,
+            lag: status.lag(),
+            inputs: status.inputs.iter().map(input).collect(),
+            counts: Tally::from(status.counts),
+        }
+    }
+}
+
+impl From<Counts> for Tally {
+    fn from(counts: Counts) -> Self {
+        let Counts { read, written, rejected, filtered, deduplicated, created, replayed } = counts;
+        Self { read, written, rejected, filtered, deduplicated, created, replayed }
+    }
+}

@@ -1,0 +1,296 @@
+//! A place where the real binary runs: a data directory of its own, free ports, and no way to
+//! outlive the test.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// How long anything may take before a test gives up; only a hang takes as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait between two looks at something that changes by itself.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// What a command wrote and how it ended; a signal counts as 128 and its number.
+#[derive(Debug)]
+pub(crate) struct Output {
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) code: i32,
+}
+
+impl Output {
+    /// Reads stdout as one JSON value.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.stdout, self.stderr))
+    }
+}
+
+/// Where a running node listens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Node {
+    pub(crate) collector: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// A data directory and the node on it, if one runs.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    dir: TempDir,
+    args: Vec<String>,
+    running: Option<(Child, Node)>,
+}
+
+impl Sandbox {
+    /// Makes an empty data directory.
+    pub(crate) fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), args: Vec::new(), running: None }
+    }
+
+    /// Makes an empty data directory whose nodes run with a configuration.
+    pub(crate) fn with_config(yaml: &str) -> Self {
+        let mut sandbox = Self::new();
+        let path = sandbox.dir.path().join("millstream.yaml");
+        std::fs::write(&path, yaml).unwrap();
+        sandbox.args = vec!["-c".to_owned(), path.to_str().unwrap().to_owned()];
+        sandbox
+    }
+
+    /// Returns the data directory.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    /// Returns the node, which runs.
+    pub(crate) fn node(&self) -> Node {
+        self.running.as_ref().expect("a node runs").1
+    }
+
+    /// Starts a node and waits until it is ready.
+    pub(crate) fn start(&mut self) -> Node {
+        match self.try_start_with(None) {
+            Some(node) => node,
+            None => panic!("the node did not start: {}", self.log()),
+        }
+    }
+
+    /// Starts a node, a crash point armed where one is named; `None` when it died before it was
+    /// ready.
+    pub(crate) fn try_start_with(&mut self, crash_point: Option<&str>) -> Option<Node> {
+        assert!(self.running.is_none(), "a node runs already");
+        // A node that was killed leaves its file behind; the next one must not be taken for it.
+        std::fs::remove_file(self.data().join("node.json")).ok();
+        let log = std::fs::File::create(self.log_path()).unwrap();
+        let mut command = binary();
+        command.arg("run").args(&self.args).arg("--data").arg(self.data());
+        command.args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+        command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        if let Some(crash_point) = crash_point {
+            command.env("MILLSTREAM_CRASH_POINT", crash_point);
+        }
+        let mut child = command.spawn().unwrap();
+        let began = Instant::now();
+        loop {
+            if child.try_wait().unwrap().is_some() {
+                return None;
+            }
+            if let Some(node) = self.read_node(child.id()) {
+                self.running = Some((child, node));
+                return Some(node);
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the node is not ready after {PATIENCE:?}: {}", self.log());
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    fn read_node(&self, pid: u32) -> Option<Node> {
+        let text = std::fs::read(self.data().join("node.json")).ok()?;
+        let info: Value = serde_json::from_slice(&text).ok()?;
+        let address = |key: &str| info[key].as_str()?.parse().ok();
+        let node = Node { collector: address("collector")?, admin: address("admin")? };
+        (info["pid"].as_u64() == Some(u64::from(pid))).then_some(node)
+    }
+
+    /// Kills the node with SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        if let Some((mut child, _)) = self.running.take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    /// Asks the node to drain and waits for its end; returns its exit code.
+    pub(crate) fn stop(&mut self) -> i32 {
+        self.signal("TERM");
+        let (mut child, _) = self.running.take().expect("a node runs");
+        let began = Instant::now();
+        loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                return code_of(status);
+            }
+            if began.elapsed() > PATIENCE {
+                child.kill().unwrap();
+                child.wait().unwrap();
+                panic!("the node did not stop: {}", self.log());
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Sends a signal to the node.
+    pub(crate) fn signal(&self, name: &str) {
+        let (child, _) = self.running.as_ref().expect("a node runs");
+        let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let signal = match name {
+            "TERM" => rustix::process::Signal::TERM,
+            "INT" => rustix::process::Signal::INT,
+            other => panic!("signal {other}"),
+        };
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Stops the node in order and starts it again.
+    pub(crate) fn restart(&mut self) -> Node {
+        assert_eq!(self.stop(), 0, "{}", self.log());
+        self.start()
+    }
+
+    /// Waits until the node died by itself; tells whether it did in time.
+    pub(crate) fn wait_for_death(&mut self, patience: Duration) -> bool {
+        let began = Instant::now();
+        loop {
+            let Some((child, _)) = &mut self.running else { return true };
+            if child.try_wait().unwrap().is_some() {
+                self.running = None;
+                return true;
+            }
+            if began.elapsed() > patience {
+                self.kill();
+                return false;
+            }
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Waits until something is so.
+    pub(crate) fn wait_until(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        mut is_so: impl FnMut(&mut Self) -> bool,
+    ) {
+        let began = Instant::now();
+        while !is_so(self) {
+            assert!(
+                began.elapsed() < patience,
+                "not so after {patience:?}: {what}: {}",
+                self.log()
+            );
+            thread::sleep(LOOK_INTERVAL);
+        }
+    }
+
+    /// Waits until nothing is in flight and the books balance.
+    pub(crate) fn settle(&mut self) {
+        self.wait_until("nothing is in flight", PATIENCE, |sandbox| {
+            let output = sandbox.run(&["reconcile", "--format", "json"]);
+            let Ok(books) = serde_json::from_str::<Value>(&output.stdout) else { return false };
+            let lines = books["books"].as_array().unwrap();
+            lines.iter().all(|line| line["in_flight"] == 0) && books["balanced"] == true
+        });
+    }
+
+    /// Runs a command on the data directory.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
+        let data = self.data();
+        let mut all = args.to_vec();
+        all.extend(["--data", data.to_str().unwrap()]);
+        run_in(self.dir.path(), &all)
+    }
+
+    /// Runs a query and returns its rows.
+    pub(crate) fn query(&self, sql: &str) -> Value {
+        let output = self.run(&["query", "--format", "json", sql]);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        output.json()
+    }
+
+    /// Posts a body to the collector and returns status and body.
+    pub(crate) fn post(&self, body: &str) -> (u16, String) {
+        let head = format!(
+            "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n",
+            body.len()
+        );
+        exchange(self.node().collector, &format!("{head}{body}"))
+    }
+
+    /// Asks the admin API and returns status and body.
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        get(self.node().admin, path)
+    }
+
+    /// Returns what the node logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("node.log")
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Asks an HTTP server and returns status and body.
+pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+}
+
+fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
+    (status.unwrap_or(0), body.unwrap_or_default())
+}
+
+/// Returns the binary under test, without the environment's say in colours and logs.
+pub(crate) fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_millstream"));
+    command.env("NO_COLOR", "1").env_remove("MILLSTREAM_CRASH_POINT");
+    command
+}
+
+/// Runs a command in a directory and waits for its end.
+pub(crate) fn run_in(dir: &Path, args: &[&str]) -> Output {
+    let output = binary().current_dir(dir).args(args).stdin(Stdio::null()).output().unwrap();
+    Output {
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+        code: code_of(output.status),
+    }
+}
+
+fn code_of(status: std::process::ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
