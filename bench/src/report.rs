@@ -73,12 +73,13 @@ pub(crate) struct Report {
     /// What one unit of the table is: 1 for requests, 1e6 for megabytes.
     scale: f64,
     contestants: Vec<(&'static str, Vec<Sample>)>,
+    notes: Vec<String>,
 }
 
 impl Report {
     /// Starts a report; the table shows `done / scale` as `unit`.
     pub(crate) fn new(title: String, unit: &'static str, scale: f64) -> Self {
-        Self { title, unit, scale, contestants: Vec::new() }
+        Self { title, unit, scale, contestants: Vec::new(), notes: Vec::new() }
     }
 
     /// Adds what a contestant did in one round.
@@ -89,7 +90,12 @@ impl Report {
         }
     }
 
-    /// Prints the table and the ratios.
+    /// Adds a line that stands below the ratios.
+    pub(crate) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
+    /// Prints the table, the ratios and the notes.
     pub(crate) fn print(&self, ratios: &[Ratio]) -> Result<()> {
         let mut out = std::io::stdout().lock();
         out.write_all(self.render(ratios)?.as_bytes())?;
@@ -126,6 +132,9 @@ impl Report {
             if let Some(line) = self.ratio(ratio) {
                 writeln!(text, "- {line}")?;
             }
+        }
+        for note in &self.notes {
+            writeln!(text, "- {note}")?;
         }
         Ok(text)
     }

@@ -53,6 +53,12 @@ impl Setup {
     }
 }
 
+/// Returns the median of some figures, the upper one of two.
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}
+
 /// Says what goes on, apart from the tables.
 pub(crate) fn progress(text: &str) {
     use std::io::Write;

@@ -49,9 +49,8 @@ pub(crate) async fn run(setup: &Setup) -> Result<()> {
             report.add(name, sample.1);
         }
     }
-    report.print(&RATIOS)?;
-    progress(&format!("checked: {checked} acknowledged events, each found exactly once"));
-    Ok(())
+    report.note(format!("checked: {checked} acknowledged events, each found exactly once"));
+    report.print(&RATIOS)
 }
 
 /// Runs one contestant and finds every acknowledged event in its output, once.
