@@ -28,8 +28,11 @@ pub(super) struct Index {
     tokens: Tokens,
     /// The structure of an object in the overlay, while its fields are added.
     overlay_tokens: Tokens,
-    /// Fields of all objects. The nodes of one object follow each other unless edits added some.
+    /// Fields of all objects: those that an object came with follow each other, those that edits
+    /// added are chained.
     nodes: Vec<Node>,
+    /// The tag of each node, apart from it: a search runs over these.
+    tags: Vec<u32>,
     objects: Vec<Object>,
     /// Values that steps wrote, and keys they made: JSON texts.
     pub(super) overlay: String,
@@ -41,8 +44,8 @@ pub(super) struct Index {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Node {
-    pub(super) tag: u32,
-    pub(super) next: u32,
+    /// The next field that an edit added to the same object.
+    next: u32,
     /// The key as a JSON string with quotes.
     pub(super) key: Text,
     /// The key's name.
@@ -66,8 +69,12 @@ pub(super) enum Value {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Object {
-    first: u32,
-    last: u32,
+    /// The fields it came with.
+    start: u32,
+    end: u32,
+    /// The fields that edits added.
+    added_first: u32,
+    added_last: u32,
     parent: u32,
     /// The object's text before any change.
     text: Text,
@@ -117,6 +124,7 @@ impl Index {
         limits: Limits,
     ) -> Result<&'r str, Malformed> {
         self.nodes.clear();
+        self.tags.clear();
         self.objects.clear();
         self.overlay.clear();
         self.names.clear();
@@ -151,14 +159,20 @@ impl Index {
 
     /// Returns the live fields of an object in order.
     pub(super) fn fields(&self, object: u32) -> impl Iterator<Item = (u32, &Node)> {
-        let mut at = self.object(object).first;
+        let Object { start, end, added_first, .. } = *self.object(object);
+        let came = (start..end).map(|at| (at, self.node(at)));
+        came.chain(self.added(added_first)).filter(|(_, node)| !matches!(node.value, Value::Gone))
+    }
+
+    /// Returns the fields that edits added, from `first` on.
+    fn added(&self, first: u32) -> impl Iterator<Item = (u32, &Node)> {
+        let mut next = first;
         std::iter::from_fn(move || {
+            let at = next;
             let node = self.nodes.get(at as usize)?;
-            let found = (at, node);
-            at = node.next;
-            Some(found)
+            next = node.next;
+            Some((at, node))
         })
-        .filter(|(_, node)| !matches!(node.value, Value::Gone))
     }
 
     /// Returns the node at the end of `path`.
@@ -188,14 +202,15 @@ impl Index {
     /// Returns the field of `object` with this name.
     #[inline]
     pub(super) fn find(&self, raw: &str, object: u32, name: &Segment) -> Option<u32> {
-        let mut at = self.object(object).first;
-        while let Some(node) = self.nodes.get(at as usize) {
-            if node.tag == name.tag && self.is_called(raw, node, &name.name) {
+        let Object { start, end, added_first, .. } = *self.object(object);
+        let tags = &self.tags[start as usize..end as usize];
+        for (at, tag) in (start..).zip(tags) {
+            if *tag == name.tag && self.is_called(raw, self.node(at), &name.name) {
                 return Some(at);
             }
-            at = node.next;
         }
-        None
+        let mut added = self.added(added_first);
+        added.find(|(_, node)| self.is_called(raw, node, &name.name)).map(|(at, _)| at)
     }
 
     fn is_called(&self, raw: &str, node: &Node, name: &str) -> bool {
@@ -266,7 +281,8 @@ impl Index {
             let value = Text::new(text.source, &(base + entry.value.start..base + entry.value.end));
             let quoted = &json[entry.key];
             let name = &quoted[1..quoted.len() - 1];
-            let (name_text, tag) = if !name.as_bytes().contains(&b'\\') {
+            let is_plain = !tokens.has_escapes() || !name.as_bytes().contains(&b'\\');
+            let (name_text, tag) = if is_plain {
                 (key.unquoted(), tag_of(name))
             } else {
                 let start = self.names.len();
@@ -275,11 +291,10 @@ impl Index {
                 let end = self.names.len();
                 (Text::new(Source::Names, &(start..end)), tag_of(&self.names[start..end]))
             };
-            seen.insert(tag);
-            let next = u32::try_from(self.nodes.len() + 1).expect("fewer fields than bytes");
+            seen.insert(tag, &self.tags[first..]);
+            self.tags.push(tag);
             self.nodes.push(Node {
-                tag,
-                next,
+                next: NONE,
                 key,
                 name: name_text,
                 value: Value::Text(value),
@@ -287,17 +302,16 @@ impl Index {
                 is_original: is_record,
             });
         }
-        let is_empty = first == self.nodes.len();
-        if let Some(node) = self.nodes[first..].last_mut() {
-            node.next = NONE;
-        }
         if seen.maybe_twice {
             self.refuse_duplicates(source, first)?;
         }
-        let at = |node: usize| if is_empty { NONE } else { u32::try_from(node).unwrap_or(NONE) };
-        let (first, last) = (at(first), at(self.nodes.len().wrapping_sub(1)));
-        let object = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
-        self.objects.push(Object { first, last, parent, text, is_changed: false });
+        let number = |at: usize| u32::try_from(at).expect("fewer fields and objects than bytes");
+        let object = number(self.objects.len());
+        let (start, end) = (number(first), number(self.nodes.len()));
+        let (added_first, added_last) = (NONE, NONE);
+        let is_changed = false;
+        let came = Object { start, end, added_first, added_last, parent, text, is_changed };
+        self.objects.push(came);
         Ok(object)
     }
 
@@ -309,10 +323,10 @@ impl Index {
         };
         let nodes = &self.nodes[first..];
         let duplicate = if nodes.len() <= KEYS_COMPARED_MAX {
-            nodes.iter().enumerate().find(|(at, node)| {
-                let before = &nodes[..*at];
-                before.iter().any(|other| other.tag == node.tag && name(other) == name(node))
-            })
+            nodes
+                .iter()
+                .enumerate()
+                .find(|(at, node)| nodes[..*at].iter().any(|other| name(other) == name(node)))
         } else {
             let all = 0..u32::try_from(nodes.len()).expect("fewer fields than bytes");
             self.sorted.clear();
@@ -381,13 +395,14 @@ impl Index {
         self.names.push_str(&name.name);
         let name_text = Text::new(Source::Names, &(start..self.names.len()));
         let at = u32::try_from(self.nodes.len()).expect("fewer fields than bytes");
-        let (tag, name) = (name.tag, name_text);
-        self.nodes.push(Node { tag, next: NONE, key, name, value, token: 0, is_original: false });
+        self.tags.push(name.tag);
+        let (name, token, is_original) = (name_text, 0, false);
+        self.nodes.push(Node { next: NONE, key, name, value, token, is_original });
         let object = &mut self.objects[object as usize];
-        let before = std::mem::replace(&mut object.last, at);
+        let before = std::mem::replace(&mut object.added_last, at);
         match self.nodes.get_mut(before as usize) {
             Some(before) => before.next = at,
-            None => object.first = at,
+            None => object.added_first = at,
         }
         at
     }
@@ -398,7 +413,10 @@ impl Index {
         let start = self.overlay.len();
         self.overlay.push_str("{}");
         let text = Text::in_overlay(&(start..self.overlay.len()));
-        self.objects.push(Object { first: NONE, last: NONE, parent, text, is_changed: true });
+        let (start, end, added_first, added_last) = (0, 0, NONE, NONE);
+        let is_changed = true;
+        let empty = Object { start, end, added_first, added_last, parent, text, is_changed };
+        self.objects.push(empty);
         at
     }
 }
@@ -406,16 +424,19 @@ impl Index {
 /// Whether two keys of an object may be the same, from their tags alone.
 #[derive(Debug, Default)]
 struct Seen {
-    bits: [u64; 4],
+    bits: u64,
     maybe_twice: bool,
 }
 
 impl Seen {
+    /// Adds the tag of a key; `before` are those of the keys before it.
     #[inline]
-    fn insert(&mut self, tag: u32) {
+    fn insert(&mut self, tag: u32, before: &[u32]) {
         let bit = 1_u64 << (tag & 63);
-        let word = &mut self.bits[(tag >> 6 & 3) as usize];
-        self.maybe_twice |= *word & bit != 0;
-        *word |= bit;
+        if self.bits & bit != 0 {
+            // With many keys a search per key would add up: they are sorted later in any case.
+            self.maybe_twice |= before.len() > KEYS_COMPARED_MAX || before.contains(&tag);
+        }
+        self.bits |= bit;
     }
 }

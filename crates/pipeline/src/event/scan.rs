@@ -47,6 +47,11 @@ pub(super) struct Tokens {
 }
 
 impl Tokens {
+    /// Returns whether any string has an escape.
+    pub(super) fn has_escapes(&self) -> bool {
+        self.places.has_escapes
+    }
+
     /// Checks that `json` is one object, well-formed in every byte, and finds its structure.
     pub(super) fn read<'t>(
         &mut self,

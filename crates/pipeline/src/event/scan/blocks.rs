@@ -37,6 +37,8 @@ pub(super) trait Classify {
 pub(super) struct Places {
     at: Vec<u32>,
     count: usize,
+    /// Whether any string has an escape.
+    pub(super) has_escapes: bool,
 }
 
 impl Places {
@@ -49,6 +51,7 @@ impl Places {
     /// Forgets all places and makes room for as many as `bytes` can hold.
     fn start(&mut self, bytes: usize) {
         self.count = 0;
+        self.has_escapes = false;
         let room = bytes + 2 * BLOCK_BYTES;
         if self.at.len() < room {
             self.at.resize(room.next_power_of_two(), 0);
@@ -139,6 +142,7 @@ fn read_block<C: Classify>(
         return Err(fault(at, touching, control));
     }
     if classes.backslash & in_string != 0 {
+        places.has_escapes = true;
         // Each backslash that is not itself escaped begins an escape.
         check_escapes(json, at, classes.backslash & in_string & !escaped)?;
     }

@@ -1,0 +1,58 @@
+//! What was stored by a released version is read by this one.
+
+use std::path::PathBuf;
+
+use millstream_model::record::RecordBatch;
+use millstream_model::{HeadersBuilder, Record, RecordBatchBuilder, Timestamp, header};
+use millstream_pipeline::Counts;
+
+fn stored(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("test-data").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// One record of each shape: plain, without key, tombstone, empty key and value, headers.
+fn records() -> RecordBatch {
+    let headers = HeadersBuilder::new()
+        .with(header::ORIGIN, b"events/3/42")
+        .with(header::REASON, "zu groß".as_bytes())
+        .with(header::REASON, b"");
+    let record = |millis, key, value| Record {
+        timestamp: Timestamp::from_millis(millis),
+        key,
+        value,
+        headers: millstream_model::Headers::EMPTY,
+    };
+    let mut batch = RecordBatchBuilder::new();
+    batch.push(record(1_795_342_272_345, Some(b"u1"), Some(br#"{"user_id":"u1"}"#)));
+    batch.push(record(-1, None, Some(b"\xff\x00")));
+    batch.push(record(0, Some(b"k"), None));
+    batch.push(record(i64::MAX, Some(b""), Some(b"")));
+    let with_headers = record(1, Some(b"u2"), Some(b"[]"));
+    batch.push(Record { headers: headers.as_headers(), ..with_headers });
+    batch.finish()
+}
+
+#[test]
+fn records_of_version_1_are_read_and_written() {
+    let bytes = stored("record/1/batch.bin");
+    let decoded = RecordBatch::decode(bytes.clone().into(), 5).expect("version 1 is readable");
+    assert!(decoded.iter().eq(records().iter()));
+    assert_eq!(*records().as_bytes(), bytes);
+}
+
+#[test]
+fn counts_of_version_1_are_read_and_written() {
+    let bytes = stored("counts/1/counts.bin");
+    let counts = Counts {
+        read: 10,
+        written: 6,
+        rejected: 3,
+        filtered: 2,
+        deduplicated: 1,
+        created: 1,
+        replayed: 1,
+    };
+    assert_eq!(Counts::decode(&bytes), Ok(counts));
+    assert_eq!(counts.encode(), bytes);
+}
