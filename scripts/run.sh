@@ -70,8 +70,12 @@ cargo build --workspace --bins --locked
 say "built in $((SECONDS - begun)) s"
 
 mkdir -p "$data"
+# In a process group of its own: Ctrl-C reaches this script alone, which then asks the node to drain.
+# A second signal to the node would end it at once.
+set -m
 "$binary" run --data "$data" --listen "$listen" --admin "$admin" >"$node_log" 2>&1 &
 node_pid=$!
+set +m
 wait_until_ready
 collector="$(node_value collector)"
 say "node $node_pid takes events on http://$collector (log: $node_log)"

@@ -111,7 +111,7 @@ async fn wait_until_stored(status: &mut Connection, count: u64) -> Result<()> {
     loop {
         let answer: Value = serde_json::from_slice(status.ask(&request).await?)?;
         let tasks = answer["tasks"].as_array().context("a status without tasks")?;
-        let is_sink = |task: &&Value| task["task"].as_str().is_some_and(|id| id.contains(".sink."));
+        let is_sink = |task: &&Value| task["task"].as_str().is_some_and(|id| id.ends_with(".sink"));
         let inputs = tasks.iter().filter(is_sink).filter_map(|task| task["inputs"].as_array());
         let stored: u64 = inputs.flatten().filter_map(|input| input["next"].as_u64()).sum();
         if stored >= count {
