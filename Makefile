@@ -9,7 +9,7 @@ ONCE ?=
 LISTEN ?= 127.0.0.1:8080
 ADMIN ?= 127.0.0.1:9090
 # How many sample events `make run` posts.
-EVENTS ?= 20000
+EVENTS ?= 10000
 
 .PHONY: help run test lint bench
 

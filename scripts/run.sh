@@ -6,7 +6,7 @@
 #   ONCE    1: stop the node and end with the result       serve on
 #   LISTEN  the collector's address, port 0: a free one    127.0.0.1:8080
 #   ADMIN   the admin's address, port 0: a free one        127.0.0.1:9090
-#   EVENTS  how many sample events are posted              20000
+#   EVENTS  how many sample events are posted              10000
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/toolchain.sh
@@ -16,7 +16,7 @@ data="${DATA:-./data}"
 once="${ONCE:-}"
 listen="${LISTEN:-127.0.0.1:8080}"
 admin="${ADMIN:-127.0.0.1:9090}"
-events="${EVENTS:-20000}"
+events="${EVENTS:-10000}"
 binary="${CARGO_TARGET_DIR:-target}/debug/millstream"
 node_log="$data/node.log"
 node_pid=""
