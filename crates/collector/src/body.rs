@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::StatusCode;
+use http::header::EXPECT;
+use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use tokio::time::{Instant, timeout_at};
@@ -11,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::answer::Problem;
 use crate::budget::{Budget, OverBudget, Share};
 use crate::config::Config;
+use crate::routes::Refused;
 
 /// A body, and its share of the budget.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(crate) struct Received {
 
 /// Why a body was not read to its end.
 #[derive(Debug)]
-pub(crate) enum BodyError {
+enum BodyError {
     TooLarge { bytes_max: u64 },
     OverBudget(OverBudget),
     TooSlow,
@@ -29,7 +32,7 @@ pub(crate) enum BodyError {
 }
 
 impl BodyError {
-    pub(crate) fn into_problem(self) -> Problem {
+    fn into_problem(self) -> Problem {
         match self {
             Self::TooLarge { bytes_max } => {
                 let detail = format!("the body exceeds body_bytes_max, {bytes_max} bytes");
@@ -60,49 +63,93 @@ pub(crate) fn overloaded(over: OverBudget) -> Problem {
     )
 }
 
-/// Reads `body`. The share is taken for the announced length before the first byte is read; a
-/// body without one takes it as it grows.
-pub(crate) async fn receive(
-    mut body: Incoming,
-    config: &Config,
-    budget: &Budget,
-) -> Result<Received, BodyError> {
-    let bytes_max = config.body_bytes_max.bytes();
-    let announced = body.size_hint().exact();
-    if announced.is_some_and(|announced| announced > bytes_max) {
-        return Err(BodyError::TooLarge { bytes_max });
-    }
-    let announced = announced.map(to_usize);
-    let share = budget.take(announced.unwrap_or(0)).map_err(BodyError::OverBudget)?;
-
-    let mut pace = Pace::new(config);
-    let Some(first) = next_chunk(&mut body, &mut pace).await? else {
-        return Ok(Received { bytes: Bytes::new(), share });
-    };
-    if announced == Some(first.len()) {
-        return Ok(Received { bytes: first, share });
-    }
-    let mut buffer = Buffer { bytes: Vec::new(), share, bytes_max: to_usize(bytes_max) };
-    buffer.reserve(announced.unwrap_or(first.len()))?;
-    buffer.extend(&first)?;
-    while let Some(chunk) = next_chunk(&mut body, &mut pace).await? {
-        buffer.extend(&chunk)?;
-    }
-    Ok(Received { bytes: buffer.bytes.into(), share: buffer.share })
+/// A body on its way.
+#[derive(Debug)]
+pub(crate) struct Arriving<'a> {
+    body: Incoming,
+    /// Whether the client waits to be told to go on (`Expect: 100-continue`); reading tells it.
+    waits: bool,
+    config: &'a Config,
+    pace: Pace,
 }
 
-/// Reads the next bytes; `None` at the end.
-async fn next_chunk(body: &mut Incoming, pace: &mut Pace) -> Result<Option<Bytes>, BodyError> {
-    loop {
-        let frame = match timeout_at(pace.deadline(), body.frame()).await {
-            Ok(Some(frame)) => frame.map_err(BodyError::Broken)?,
-            Ok(None) => return Ok(None),
-            Err(_elapsed) => return Err(BodyError::TooSlow),
+/// A refused body is read and dropped up to this, so that its connection can go on: under
+/// overload, connecting anew would cost more than what was refused.
+const DISCARDED_BYTES_MAX: u64 = 64 << 10;
+
+impl<'a> Arriving<'a> {
+    pub(crate) fn new(parts: &Parts, body: Incoming, config: &'a Config) -> Self {
+        let waits = parts.headers.contains_key(EXPECT);
+        Self { body, waits, config, pace: Pace::new(config) }
+    }
+
+    /// Refuses the request.
+    pub(crate) async fn refuse(mut self, problem: Problem) -> Refused {
+        let announced = self.body.size_hint().exact();
+        let is_short = announced.is_some_and(|announced| announced <= DISCARDED_BYTES_MAX);
+        if self.waits || !is_short {
+            return Refused::before_body(problem);
+        }
+        loop {
+            match self.next_chunk().await {
+                Ok(Some(_dropped)) => {}
+                Ok(None) => return Refused::after_body(problem),
+                Err(_broken_or_slow) => return Refused::before_body(problem),
+            }
+        }
+    }
+
+    /// Reads the body. The share is taken for the announced length before the first byte is
+    /// read; a body without one takes it as it grows.
+    pub(crate) async fn receive(mut self, budget: &Budget) -> Result<Received, Refused> {
+        let bytes_max = self.config.body_bytes_max.bytes();
+        let announced = self.body.size_hint().exact();
+        if announced.is_some_and(|announced| announced > bytes_max) {
+            let problem = BodyError::TooLarge { bytes_max }.into_problem();
+            return Err(self.refuse(problem).await);
+        }
+        let announced = announced.map(to_usize);
+        let share = match budget.take(announced.unwrap_or(0)) {
+            Ok(share) => share,
+            Err(over) => return Err(self.refuse(overloaded(over)).await),
         };
-        // Trailers say nothing here.
-        if let Ok(chunk) = frame.into_data() {
-            pace.received(chunk.len());
-            return Ok(Some(chunk));
+        let buffer = Buffer { bytes: Vec::new(), share, bytes_max: to_usize(bytes_max) };
+        let received = self.receive_into(buffer, announced).await;
+        received.map_err(|error| Refused::before_body(error.into_problem()))
+    }
+
+    async fn receive_into(
+        &mut self,
+        mut buffer: Buffer,
+        announced: Option<usize>,
+    ) -> Result<Received, BodyError> {
+        let Some(first) = self.next_chunk().await? else {
+            return Ok(Received { bytes: Bytes::new(), share: buffer.share });
+        };
+        if announced == Some(first.len()) {
+            return Ok(Received { bytes: first, share: buffer.share });
+        }
+        buffer.reserve(announced.unwrap_or(first.len()))?;
+        buffer.extend(&first)?;
+        while let Some(chunk) = self.next_chunk().await? {
+            buffer.extend(&chunk)?;
+        }
+        Ok(Received { bytes: buffer.bytes.into(), share: buffer.share })
+    }
+
+    /// Reads the next bytes; `None` at the end.
+    async fn next_chunk(&mut self) -> Result<Option<Bytes>, BodyError> {
+        loop {
+            let frame = match timeout_at(self.pace.deadline(), self.body.frame()).await {
+                Ok(Some(frame)) => frame.map_err(BodyError::Broken)?,
+                Ok(None) => return Ok(None),
+                Err(_elapsed) => return Err(BodyError::TooSlow),
+            };
+            // Trailers say nothing here.
+            if let Ok(chunk) = frame.into_data() {
+                self.pace.received(chunk.len());
+                return Ok(Some(chunk));
+            }
         }
     }
 }

@@ -23,9 +23,10 @@ use crate::budget::Share;
 use crate::collector::Topic;
 use crate::worker::Shared;
 
-/// The appends of one worker that the log has not settled yet. While one is being synced the next
-/// should wait in the log, not here; more would only make the batches smaller.
-const APPENDS_INFLIGHT_MAX: usize = 2;
+/// The appends of one worker that the log has not settled yet. While one is being synced others
+/// wait in the log, so that its next group is ready when the disk is; beyond that, requests that
+/// wait here make one larger append. (Of 1, 2 and 4, 4 had the best latency at the same cost.)
+const APPENDS_INFLIGHT_MAX: usize = 4;
 
 /// What the log said about an append, for every request in it.
 pub(crate) type Outcome = Result<Vec<Appended>, EnqueueError>;

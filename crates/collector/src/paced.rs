@@ -261,3 +261,6 @@ impl Write for Paced {
         Poll::Ready(Ok(()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,7 @@ use millstream_runtime::crash_point::crash_point;
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Problem};
-use crate::body::{self, Received};
+use crate::body::{self, Arriving, Received};
 use crate::combiner::{Batch, Outcome, first_offset};
 use crate::request_context::record_headers;
 use crate::routes::Refused;
@@ -42,13 +42,16 @@ pub(crate) async fn track(
     parts: &Parts,
     body: Incoming,
 ) -> Result<Answer, Refused> {
-    let declared = form::of_request(parts).map_err(Refused::before_body)?;
-    let detail = results::detail_of(parts.uri.query()).map_err(Refused::before_body)?;
-    let config = &lane.shared.config;
-    let received = body::receive(body, config, &lane.shared.budget).await;
-    let received = received.map_err(|error| Refused::before_body(error.into_problem()))?;
+    let arriving = Arriving::new(parts, body, &lane.shared.config);
+    let asked = form::of_request(parts)
+        .and_then(|declared| Ok((declared, results::detail_of(parts.uri.query())?)));
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(problem) => return Err(arriving.refuse(problem).await),
+    };
+    let received = arriving.receive(&lane.shared.budget).await?;
     lane.shared.metrics.body_bytes.increment(received.bytes.len() as u64);
-    take(cx, lane, received, (declared, detail)).await.map_err(Refused::after_body)
+    take(cx, lane, received, asked).await.map_err(Refused::after_body)
 }
 
 /// Judges and stores what was received.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod drain;
+mod journal;
 mod overload;
 mod requests;
 mod rig;

@@ -53,11 +53,11 @@ async fn requests_that_wait_together_share_appends() -> Result<()> {
         let mut client = rig.client().await?;
         client.send(post("", format!("{{\"n\":{number}}}"))).await?;
         clients.push(client);
+        rig.enqueued(clients.len().min(4)).await?;
     }
-    rig.enqueued(2).await?;
     assert_eq!(rig.client().await?.get("/livez").await?.status, 200);
-    // However many come, a worker has two appends in the log; the rest gathers for the third.
-    assert_eq!(rig.appends(), 2);
+    // However many come, a worker has four appends in the log; the rest gathers for the next.
+    assert_eq!(rig.appends(), 4);
     rig.log.release();
     for client in &mut clients {
         assert_eq!(client.answer().await?.json()?["accepted"], 1);
@@ -114,6 +114,11 @@ async fn an_announced_body_counts_before_its_first_byte() -> Result<()> {
     let mut late = rig.client().await?;
     late.send(ASK).await?;
     assert_eq!(late.answer().await?.status, 503);
+    // A refused body that was sent all the same is dropped: its connection stays.
+    let mut refused = rig.client().await?;
+    for _ in 0..3 {
+        assert_eq!(refused.track(&event(1)).await?.status, 503);
+    }
     // Health and preflights stay cheap and open.
     assert_eq!(rig.client().await?.get("/livez").await?.status, 200);
     drop(waiting);
