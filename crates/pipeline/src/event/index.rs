@@ -281,7 +281,7 @@ impl Index {
             let value = Text::new(text.source, &(base + entry.value.start..base + entry.value.end));
             let quoted = &json[entry.key];
             let name = &quoted[1..quoted.len() - 1];
-            let is_plain = !tokens.has_escapes() || !name.as_bytes().contains(&b'\\');
+            let is_plain = !tokens.has_escapes() || !has_backslash(name.as_bytes());
             let (name_text, tag) = if is_plain {
                 (key.unquoted(), tag_of(name))
             } else {
@@ -419,6 +419,24 @@ impl Index {
         self.objects.push(empty);
         at
     }
+}
+
+/// Looks for a backslash, eight bytes at a time: names are short, and a call would cost more.
+#[inline]
+fn has_backslash(name: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const BACKSLASHES: u64 = ONES * b'\\' as u64;
+    // A byte of `word` is zero exactly where the name has a backslash (Mycroft's test).
+    let has = |bytes: [u8; 8]| {
+        let word = u64::from_le_bytes(bytes) ^ BACKSLASHES;
+        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
+    };
+    let (words, rest) = name.as_chunks::<8>();
+    words.iter().any(|word| has(*word))
+        || match name.last_chunk::<8>() {
+            Some(last) => has(*last),
+            None => rest.contains(&b'\\'),
+        }
 }
 
 /// Whether two keys of an object may be the same, from their tags alone.

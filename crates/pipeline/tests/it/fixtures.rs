@@ -8,7 +8,7 @@ use millstream_pipeline::Counts;
 
 fn stored(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("test-data").join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read(&path).expect("the fixture is committed")
 }
 
 /// One record of each shape: plain, without key, tombstone, empty key and value, headers.
