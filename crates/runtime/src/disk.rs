@@ -43,7 +43,8 @@ pub struct DirEntry {
 /// It has more methods than other contracts because it mirrors one that exists; each is one
 /// system call. All block.
 pub trait Disk: Debug + Send + Sync {
-    /// Creates `dir` and its parents; syncs the parents' entries.
+    /// Creates `dir` and its parents where they are missing; its name is durable afterwards, also
+    /// if it was there.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;

@@ -111,15 +111,10 @@ async fn an_append_says_its_offsets(stage: &mut Stage) -> Result<()> {
 async fn records_come_back(stage: &mut Stage) -> Result<()> {
     let headers = HeadersBuilder::new().with("name", b"value").with("empty", b"");
     let large = vec![7; 100_000];
-    let shapes: [(Option<&[u8]>, Option<&[u8]>); 5] = [
-        (None, None),
-        (Some(b""), Some(b"")),
-        (Some(b"key"), None),
-        (None, Some(b"\x00\xff")),
-        (Some(b"key"), Some(&large)),
-    ];
+    let keys: [Option<&[u8]>; 5] = [None, Some(b""), Some(b"key"), None, Some(b"key")];
+    let values: [Option<&[u8]>; 5] = [None, Some(b""), None, Some(b"\x00\xff"), Some(&large)];
     let mut builder = RecordBatchBuilder::new();
-    for (millis, (key, value)) in (-2..).zip(shapes) {
+    for (millis, (key, value)) in (-2..).zip(keys.into_iter().zip(values)) {
         let timestamp = Timestamp::from_millis(millis);
         builder.push(Record { timestamp, key, value, headers: headers.as_headers() });
     }

@@ -68,7 +68,7 @@ async fn a_fetch_wakes_with_an_append(stage: &mut Stage) -> Result<()> {
     let (fetched, appended) = futures::join!(fetch, append);
     appended?;
     let fetched = fetched?;
-    ensure!(fetched.len() >= 1, "a fetch that waits returned nothing");
+    ensure!(!fetched.is_empty(), "a fetch that waits returned nothing");
     ensure!(values_of(&fetched.batches)[0].1 == "a");
     Ok(())
 }
@@ -94,7 +94,7 @@ async fn a_fetch_in_vain(stage: &mut Stage) -> Result<()> {
         let mut reader = stage.log.reader(&stage.cx, &one, end).await?;
         let limits = FetchLimits { wait_max, ..at_once() };
         let fetched = reader.fetch(&stage.cx, limits).await?;
-        ensure!(fetched.is_empty() && fetched.len() == 0);
+        ensure!(fetched.is_empty());
         ensure!(fetched.next == end && fetched.end == end.offset, "{fetched:?} at {end:?}");
         stage.append(&one, &["next"]).await?;
         let fetched = reader.fetch(&stage.cx, patiently()).await?;
@@ -160,7 +160,7 @@ async fn a_fetch_is_bounded(stage: &mut Stage) -> Result<()> {
             let limits = FetchLimits { bytes_max, wait_max: Duration::ZERO };
             let fetched = reader.fetch(&stage.cx, limits).await?;
             let bytes: usize = fetched.batches.iter().map(|b| b.records.as_bytes().len()).sum();
-            ensure!(fetched.len() > 0, "a fetch of {bytes_max} bytes brought nothing");
+            ensure!(!fetched.is_empty(), "a fetch of {bytes_max} bytes brought nothing");
             let alone = fetched.len() == 1;
             ensure!(alone || bytes <= bytes_max, "{bytes} bytes for {bytes_max}");
             found.extend(values_of(&fetched.batches).into_iter().map(|(_, value)| value));

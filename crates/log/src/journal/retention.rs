@@ -23,8 +23,8 @@ use super::archive::archive_segment;
 use super::change::{Change, Place};
 use super::codec::PartitionKey;
 use super::config::Config;
-use super::error::FileError;
-use super::removal::remove_or_warn;
+use super::error::{FileError, at_path};
+use super::removal::{remove_if_there, remove_or_warn};
 use super::segment::{Home, Segment};
 use super::state::State;
 use super::topic_table::TopicEntry;
@@ -122,13 +122,18 @@ impl JournalThread {
             shared.publish(keys.into_iter());
         }
         for (segment, copy) in deleted {
+            // Readers that found it before go on in the open file.
+            segment.file()?;
+            remove_if_there(&*shared.disk, &segment.path).map_err(at_path(&segment.path))?;
             match copy {
                 Some(copy) => shared.segments.insert(Arc::clone(copy)),
                 None => shared.segments.remove(segment.number),
             }
-            for path in [segment.path.clone(), segment.index_path()] {
-                remove_or_warn(&*shared.disk, &path);
-            }
+            // One after the other: should a crash bring a name back, its successor, which names
+            // its end, is there as well.
+            let dir = segment.path.parent().unwrap_or(&shared.dir);
+            shared.disk.sync_dir(dir).map_err(at_path(dir))?;
+            remove_or_warn(&*shared.disk, &segment.index_path());
             info!(segment = segment.number, archived = copy.is_some(), "segment is deleted");
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The log from outside: conformance of every implementation, and the embedded journal on a disk
 //! that fails.
 
+mod crash;
 mod journal;
 mod memory;
 

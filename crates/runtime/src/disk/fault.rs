@@ -139,6 +139,12 @@ impl FaultDisk {
         self.shared.gate.notify_all();
     }
 
+    /// Returns whether a `sync_data` waits, or the disk has crashed.
+    pub fn holds_a_sync(&self) -> bool {
+        let state = self.shared.state();
+        state.held_syncs > 0 || state.crashed
+    }
+
     /// Blocks the calling thread until a `sync_data` waits, or the disk has crashed.
     pub fn wait_for_held_sync(&self) {
         let mut state = self.shared.state();

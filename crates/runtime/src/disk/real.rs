@@ -16,13 +16,18 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        if dir.is_dir() {
-            return Ok(());
-        }
         let parent = match dir.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             _ => Path::new("."),
         };
+        if dir.is_dir() {
+            // Whoever made it may have died, or failed, before its name was durable.
+            return match self.sync_dir(parent) {
+                // Nor could we have made it in a directory that we may not open.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+                result => result,
+            };
+        }
         self.create_dir_all(parent)?;
         match std::fs::create_dir(dir) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -168,10 +168,11 @@ impl State {
     }
 
     pub(super) fn create_dir_all(&mut self, dir: &Path) -> io::Result<()> {
-        if self.dirs.contains_key(dir) {
-            return if self.crashed { Err(crashed()) } else { Ok(()) };
-        }
         let above = parent(dir);
+        if self.dirs.contains_key(dir) {
+            let is_root = dir.parent().is_none() || dir.as_os_str().is_empty();
+            return if is_root { Ok(()) } else { self.sync_dir(&above) };
+        }
         self.create_dir_all(&above)?;
         let name = file_name(dir)?;
         self.run(OpKind::CreateDir, dir, |state| {

@@ -1,0 +1,151 @@
+//! The journal is killed at every disk operation of a workload, and again while it recovers; and
+//! every disk operation of it is made to fail. Nothing acknowledged is lost, nothing is doubled.
+
+use anyhow::{Context as _, Result, ensure};
+use millstream_log::conformance::say;
+use millstream_runtime::Rng;
+use millstream_runtime::disk::fault::{FaultDisk, Survival};
+
+use crate::block_on;
+
+mod faults;
+mod scenario;
+mod witness;
+mod workload;
+
+use workload::{Ended, World};
+
+/// Set to `all`, every operation of every recovery is a crash point too; otherwise a sample is.
+const DEPTH: &str = "MILLSTREAM_CRASH_TEST";
+
+/// One in so many operations of a recovery is a crash point in the sample.
+const SAMPLE: u64 = 40;
+
+/// The states that a crash at operation `n` may leave.
+fn survivals(operation: u64) -> [Survival; 5] {
+    [
+        Survival::Synced,
+        Survival::Written,
+        Survival::Killed,
+        Survival::Mixture(2 * operation),
+        Survival::Mixture(2 * operation + 1),
+    ]
+}
+
+/// Lives the first life on a disk that crashes at this operation, or never.
+async fn first_life(crash_at: Option<u64>) -> Result<(World, Ended)> {
+    let disk = FaultDisk::new(7);
+    if let Some(operation) = crash_at {
+        disk.crash_at(operation);
+    }
+    let mut world = World::new(disk);
+    let ended = world.live().await?;
+    world.stop();
+    let ended = if world.disk.is_crashed() { Ended::Crashed } else { ended };
+    Ok((world, ended))
+}
+
+/// Starts on what a reboot left, checks it, lives on and checks again.
+async fn afterlife(world: &mut World) -> Result<()> {
+    ensure!(world.start()? == Ended::Whole, "the journal does not open");
+    ensure!(world.errors == 0, "the journal opens only at the second attempt");
+    world.check().await.context("after recovery")?;
+    ensure!(world.live_on().await? == Ended::Whole);
+    world.check().await.context("after living on")?;
+    ensure!(world.errors == 0, "living on met {} errors", world.errors);
+    world.stop();
+    Ok(())
+}
+
+#[derive(Default)]
+struct Coverage {
+    crashes: u64,
+    reboots: u64,
+    recovery_crashes: u64,
+    recovery_operations: u64,
+}
+
+/// Crashes at operations of the recovery from one crash.
+async fn crash_again(
+    crashed: &World,
+    survival: Survival,
+    sample: &mut Rng,
+    coverage: &mut Coverage,
+) -> Result<()> {
+    let all = std::env::var(DEPTH).is_ok_and(|depth| depth == "all");
+    let rebooted = crashed.disk.reboot(survival);
+    let mut trial = crashed.after(rebooted.copy());
+    afterlife(&mut trial).await?;
+    let operations = trial.disk.changes();
+    coverage.recovery_operations += operations;
+    for operation in 1..=operations {
+        if !all && !sample.chance(1, u32::try_from(SAMPLE)?) {
+            continue;
+        }
+        let disk = rebooted.copy();
+        disk.crash_at(operation);
+        let mut second = crashed.after(disk);
+        if second.start()? == Ended::Whole {
+            let known = second.witness.clone();
+            match second.check().await {
+                Ok(()) => {
+                    second.live_on().await?;
+                }
+                // Reading may write an index, and stop there.
+                Err(_) if second.disk.is_crashed() => second.witness = known,
+                Err(error) => return Err(error.context("after the first recovery")),
+            }
+        }
+        second.stop();
+        ensure!(second.disk.is_crashed(), "operation {operation} of the recovery never came");
+        let seed = sample.next_u64();
+        for again in [Survival::Synced, Survival::Killed, Survival::Mixture(seed)] {
+            let mut third = second.after(second.disk.reboot(again));
+            let lived = afterlife(&mut third).await;
+            lived.with_context(|| format!("crash at {operation} of the recovery, {again:?}"))?;
+        }
+        coverage.recovery_crashes += 1;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_crash_point_recovers_to_what_was_acknowledged() -> Result<()> {
+    block_on(async {
+        ensure!(witness::names_are_legal());
+        let (mut whole, ended) = first_life(None).await?;
+        ensure!(ended == Ended::Whole && whole.errors == 0, "the workload fails on a good disk");
+        let operations = whole.disk.changes();
+        let mut after = whole.after(whole.disk.copy());
+        afterlife(&mut after).await.context("without a crash")?;
+        ensure!(whole.witness.acknowledged_len() > 30);
+        whole.stop();
+
+        let (mut coverage, mut sample) = (Coverage::default(), Rng::from_seed(11));
+        for operation in 1..=operations {
+            let (world, ended) = first_life(Some(operation)).await?;
+            ensure!(ended == Ended::Crashed, "operation {operation} never came");
+            let stopped = world.disk.operations().last().map(ToString::to_string);
+            let at = || format!("crash at {}", stopped.as_deref().unwrap_or("the start"));
+            for survival in survivals(operation) {
+                let mut rebooted = world.after(world.disk.reboot(survival));
+                let lived = afterlife(&mut rebooted).await;
+                lived.with_context(|| format!("{}, {survival:?}", at()))?;
+                coverage.reboots += 1;
+            }
+            let survival = survivals(operation)[usize::try_from(operation % 5)?];
+            let again = crash_again(&world, survival, &mut sample, &mut coverage).await;
+            again.with_context(|| format!("{}, {survival:?}", at()))?;
+            coverage.crashes += 1;
+        }
+        ensure!(coverage.crashes == operations, "{} of {operations}", coverage.crashes);
+        say(&format!(
+            "crash points: {operations} of {operations} operations ({}), {} reboots; during \
+             recovery: {} of {} operations, 3 reboots each",
+            whole.disk.counts(),
+            coverage.reboots,
+            coverage.recovery_crashes,
+            coverage.recovery_operations,
+        ))
+    })
+}
