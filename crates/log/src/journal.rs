@@ -12,7 +12,7 @@
 //!
 //! Reading order: [`writer`] (what one group goes through), `recovery`, `reader`, `retention`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +33,8 @@ mod config;
 mod control;
 mod error;
 mod frame;
+#[cfg(any(test, feature = "test-support"))]
+pub mod fuzz;
 mod group;
 mod handle;
 mod index;
@@ -61,7 +63,7 @@ pub use config::{Config, ConfigError, Durability};
 pub use error::OpenJournalError;
 
 use crate::metrics;
-use error::at_path;
+use error::{FileError, at_path};
 use recovery::Site;
 use shared::{Parts, Shared};
 use writer::{JournalThread, Start};
@@ -124,6 +126,7 @@ impl Journal {
         let Settings { dir, disk, clock, mut rng } = settings;
         let started = Instant::now();
         disk.create_dir_all(&dir).map_err(at_path(&dir))?;
+        sync_ancestors(&*disk, &dir)?;
         let lock = disk.lock(&dir.join(LOCK)).map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => OpenJournalError::InUse { dir: dir.clone() },
             _ => OpenJournalError::Storage { path: dir.join(LOCK), source },
@@ -183,6 +186,20 @@ impl Journal {
             answer.await.unwrap_or_default();
         }
     }
+}
+
+/// Makes the journal's directory itself durable: it may be there since an attempt whose sync
+/// failed, and a journal whose directory a power cut takes away is gone.
+fn sync_ancestors(disk: &dyn Disk, dir: &Path) -> Result<(), FileError> {
+    for ancestor in dir.ancestors().skip(1) {
+        let ancestor = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        match disk.sync_dir(ancestor) {
+            // What may not be opened was not made by us.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Ok(()),
+            result => result.map_err(at_path(ancestor))?,
+        }
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Journal {

@@ -35,6 +35,8 @@ pub(super) fn archive_segment(
 ) -> Result<Arc<Segment>, FileError> {
     let dir = shared.dir.join(ARCHIVE);
     shared.disk.create_dir_all(&dir).map_err(at_path(&dir))?;
+    // The directory may be there since an attempt whose sync failed.
+    shared.disk.sync_dir(&shared.dir).map_err(at_path(&shared.dir))?;
     let unfinished = dir.join(UNFINISHED);
     remove_if_there(&*shared.disk, &unfinished).map_err(at_path(&unfinished))?;
     let path = dir.join(file_name(segment.number));

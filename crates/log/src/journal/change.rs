@@ -170,17 +170,20 @@ impl Commit {
         let (task, epoch, sequence) = (take.u64()?, take.u64()?, take.u64()?);
         let producer = Producer { task, epoch: Epoch(epoch), sequence };
         let owned = kind == Kind::Transaction;
-        if owned == (task == 0) {
+        let nobody = (task, epoch, sequence) == (0, 0, 0);
+        if owned == nobody || (owned && task == 0) {
             return None;
         }
         let sections = take.list(|take| {
-            Some(Section {
+            let section = Section {
                 key: take.key()?,
                 base: take.offset()?,
                 count: take.u32()?,
                 bytes: take.u32()?,
                 crc: take.u32()?,
-            })
+            };
+            section.base.0.checked_add(u64::from(section.count))?;
+            Some(section)
         })?;
         let consumed = take.list(take_place)?;
         let positions = take.list(take_position)?;

@@ -80,7 +80,7 @@ impl JournalThread {
         }
         Ok(OpenTask {
             number,
-            epoch: Epoch(task.map_or(0, |task| task.epoch.0) + 1),
+            epoch: Epoch(task.map_or(0, |task| task.epoch.0).saturating_add(1)),
             name: owner.task.clone(),
             renamed_from: owner.renamed_from.clone(),
             inputs,

@@ -251,7 +251,9 @@ impl JournalWriter {
         done: oneshot::Sender<Result<(), TransactError>>,
     ) -> Result<TransactRequest, TransactError> {
         let Transaction { records, consumed, positions } = transaction;
-        let bytes: usize = records.iter().map(|(_, batch)| batch.as_bytes().len()).sum();
+        let of_records: usize = records.iter().map(|(_, batch)| batch.as_bytes().len()).sum();
+        let of_positions: usize = positions.iter().map(|(_, value)| value.len()).sum();
+        let bytes = of_records + of_positions;
         let bytes_max = limit(self.shared.config.transaction_bytes_max.bytes());
         if bytes > bytes_max {
             return Err(TransactError::TooLarge { bytes, bytes_max });

@@ -32,7 +32,9 @@ pub(super) fn file_name(number: u64) -> String {
 pub(super) fn number_of(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".journal")?;
     let all_digits = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
-    if all_digits { digits.parse().ok() } else { None }
+    let number = if all_digits { digits.parse::<u64>().ok() } else { None };
+    // The next number must exist too.
+    number.filter(|number| *number < u64::MAX)
 }
 
 /// Where a segment's file stands, and so how long it lives.

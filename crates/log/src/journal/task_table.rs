@@ -118,7 +118,7 @@ impl TaskTable {
         task.active = time;
         task.inputs.clone_from(&open.inputs);
         self.by_name.insert(open.name.clone(), number);
-        self.next_number = self.next_number.max(number + 1);
+        self.next_number = self.next_number.max(number.saturating_add(1));
         Ok(())
     }
 
@@ -143,7 +143,7 @@ impl TaskTable {
         if producer.epoch != task.epoch {
             return Err("commit of a fenced owner");
         }
-        if producer.sequence != task.sequence + 1 {
+        if Some(producer.sequence) != task.sequence.checked_add(1) {
             return Err("commit out of sequence");
         }
         Ok(task)

@@ -18,7 +18,7 @@ use crate::topic::{Topic, TopicConfig, TopicKind};
 use crate::transaction::{Consumed, Transaction};
 
 mod durability;
-mod fixture;
+pub(in crate::journal) mod fixture;
 mod full;
 mod recovery;
 mod retention;

@@ -71,7 +71,7 @@ impl TopicTable {
 
     /// Returns the number that the next topic gets.
     pub(super) fn next_number(&self) -> u32 {
-        self.by_number.last_key_value().map_or(1, |(number, _)| number + 1)
+        self.by_number.last_key_value().map_or(1, |(number, _)| number.saturating_add(1))
     }
 
     /// Returns the numbers of a partition.
