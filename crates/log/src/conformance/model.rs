@@ -17,7 +17,7 @@ use crate::transaction::{Consumed, Transaction};
 const STEPS: u64 = 150;
 
 pub(super) const PROPERTIES: &[Property] =
-    &[Property::new("S1", "random operations agree with the naive log", &[], |stage| {
+    &[Property::new("L2", "random operations agree with the naive log", &[], |stage| {
         Box::pin(random_operations(stage))
     })];
 

@@ -17,7 +17,7 @@ use millstream_log::journal::{Config, Journal, Settings};
 use millstream_log::{
     Consumed, EnqueueError, FetchLimits, Log, Opened, Owner, TopicConfig, Transaction,
 };
-use millstream_model::{ByteSize, LogPosition, Offset, SourceId, Timestamp, TopicPartition};
+use millstream_model::{ByteSize, LogPosition, Offset, SourceId, Timestamp};
 use millstream_runtime::disk::fault::FaultDisk;
 use millstream_runtime::{Clock, Context, Disk, Rng};
 
