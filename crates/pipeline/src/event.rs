@@ -135,9 +135,16 @@ impl Event<'_> {
         Ok(Some(self.index.value(self.raw, node)))
     }
 
+    /// Returns the kind of the value at `path`; unlike [`Event::get`] it never writes a changed
+    /// object out.
+    pub fn kind(&mut self, path: &Path) -> Result<Option<Kind>, Malformed> {
+        let node = self.index.find_path(self.raw, path)?;
+        Ok(node.map(|node| self.index.kind(self.raw, node)))
+    }
+
     /// Returns whether the value at `path` is missing or null.
     pub fn is_missing_or_null(&mut self, path: &Path) -> Result<bool, Malformed> {
-        Ok(self.get(path)?.is_none_or(|value| value.kind() == Kind::Null))
+        Ok(matches!(self.kind(path)?, None | Some(Kind::Null)))
     }
 
     /// Returns whether any step changed the event.

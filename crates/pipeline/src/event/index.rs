@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::path::{Path, Segment};
-use super::raw::{RawValue, unescape};
+use super::raw::{Kind, RawValue, unescape};
 use super::scan::{Token, Tokens};
 use super::tag::tag_of;
 use super::{Limits, Malformed};
@@ -348,6 +348,15 @@ impl Index {
     pub(super) fn value<'t>(&'t mut self, raw: &'t str, node: u32) -> RawValue<'t> {
         let text = self.settle(raw, node);
         RawValue::from_checked(self.text(raw, text))
+    }
+
+    /// Returns the kind of a field's value.
+    pub(super) fn kind(&self, raw: &str, node: u32) -> Kind {
+        match self.node(node).value {
+            Value::Text(text) => RawValue::from_checked(self.text(raw, text)).kind(),
+            Value::Object(_) => Kind::Object,
+            Value::Gone => unreachable!("removed fields are never found"),
+        }
     }
 
     /// Returns the text of an object that nobody changed and that stands beside its key.

@@ -50,6 +50,8 @@ impl Processor {
         }
         let Ok(session) = cx.run(self.open(cx)).await else { return Ok(()) };
         let mut session = session?;
+        // Opened, and nothing to do yet: the first fetch may wait.
+        self.reporter.set_unless(TaskState::Idle, self.attempts.is_failing());
         while !cx.is_cancelled() {
             let limits = FetchLimits { bytes_max: self.portion.bytes(), wait_max: FETCH_WAIT_MAX };
             let Ok(fetched) = cx.run(session.reader.fetch(cx, limits)).await else { break };
@@ -121,7 +123,8 @@ impl Processor {
         let outputs = self.outputs_of(session.position, fetched, size)?;
         let bytes_max = self.settings.config.transaction_bytes();
         let bytes = outputs.bytes_len();
-        if bytes > bytes_max && size.records > 1 {
+        // A log that never gives fewer records would make this a loop: then it is a failure.
+        if bytes > bytes_max && size.records > 1 && self.portion.bytes() > 1 {
             return Ok(Outcome::TooLarge);
         }
         let dead_alone = outputs.counts.written == 0;

@@ -37,6 +37,8 @@ impl<S: Sink> SinkWorker<S> {
             Err(_) if cx.is_cancelled() => return Ok(()),
             Err(failure) => return Err(failure),
         };
+        // Opened, and nothing to do yet: the first fetch may wait.
+        self.reporter.set_unless(TaskState::Idle, self.attempts.is_failing());
         while !cx.is_cancelled() {
             let wait = self.wait_max();
             if wait.is_zero() {
