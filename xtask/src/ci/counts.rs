@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How a line begins with which a test says that it cannot run here, and returns.
+const SKIPPED: &str = "SKIPPED:";
+
 /// The sums.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
@@ -13,6 +16,8 @@ pub(crate) struct Counts {
     pub(crate) failed_tests: u64,
     /// Tests that cargo reports as ignored.
     pub(crate) ignored: u64,
+    /// Tests that returned early because they cannot run here.
+    returned_early: u64,
     /// Why each of the others was skipped.
     pub(crate) skips: Vec<String>,
 }
@@ -28,8 +33,13 @@ impl Counts {
         self.skips.push(reason.to_owned());
     }
 
-    /// Adds a line of cargo's output, if it is a result line.
+    /// Adds a line of the tests' output, if it is a result line or says that a test was skipped.
     pub(crate) fn line(&mut self, line: &str) {
+        if let Some(reason) = line.strip_prefix(SKIPPED) {
+            // The test returned early, so the harness counts it among the passed.
+            self.skip(reason.trim());
+            self.returned_early += 1;
+        }
         let Some(result) = line.trim().strip_prefix("test result:") else { return };
         self.passed += count_of(result, "passed");
         let failed = count_of(result, "failed");
@@ -49,7 +59,8 @@ fn count_of(result: &str, what: &str) -> u64 {
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let skipped = self.skips.len() as u64 + self.ignored;
-        write!(f, "{} passed, {} failed, {skipped} skipped", self.passed, self.failed)
+        let passed = self.passed.saturating_sub(self.returned_early);
+        write!(f, "{passed} passed, {} failed, {skipped} skipped", self.failed)
     }
 }
 

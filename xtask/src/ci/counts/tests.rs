@@ -29,6 +29,17 @@ fn a_line_that_only_speaks_of_results_is_not_counted() {
 }
 
 #[test]
+fn a_test_that_says_it_cannot_run_here_is_skipped_and_not_passed() {
+    check(
+        &[
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out",
+            "SKIPPED: PyIceberg cannot be had here",
+        ],
+        "2 passed, 0 failed, 1 skipped",
+    );
+}
+
+#[test]
 fn steps_and_skips_count_beside_the_tests() {
     let mut counts = Counts::default();
     counts.step(true);
