@@ -23,6 +23,7 @@ use millstream_runtime::{Context, Rng};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use crate::error::Clash;
 use crate::position::{
     PartitionPosition, PositionMap, Rejection, SinkPositions, Standing, holds_commit, standing,
 };
@@ -238,12 +239,9 @@ impl Committer {
                 .get(&advance.sink)
                 .is_none_or(|sink| sink.log == advance.to.log && sink.topic_id == advance.to.topic);
             if found != advance.from || !same_topic {
-                return Err(LakeError::Moved {
-                    table: self.table.clone(),
-                    partition: advance.partition,
-                    from: advance.from,
-                    found,
-                });
+                let Advance { partition, from, .. } = *advance;
+                let clash = Box::new(Clash { partition, from, found });
+                return Err(LakeError::Moved { table: self.table.clone(), clash });
             }
             let sink = map.sinks.entry(advance.sink.clone()).or_insert_with(|| SinkPositions {
                 log: advance.to.log,

@@ -93,18 +93,13 @@ pub enum LakeError {
         table: TableName,
     },
     /// A partition does not stand where the staged rows begin: somebody else committed.
-    #[error(
-        "partition {partition} of table {table} stands at {found:?}, the rows begin at {from:?}"
-    )]
+    #[error("partition {} of table {table} stands at {}, the rows begin at {}",
+        clash.partition, shown(clash.found.as_ref()), shown(clash.from.as_ref()))]
     Moved {
         /// The table.
         table: TableName,
-        /// The partition.
-        partition: PartitionId,
-        /// Where the rows begin.
-        from: Option<LogPosition>,
-        /// Where the table stands.
-        found: Option<LogPosition>,
+        /// Which partition, and where it stands.
+        clash: Box<Clash>,
     },
     /// Other writers kept winning; nothing of ours was committed.
     #[error("{attempts} attempts to commit to table {table} met other writers")]
@@ -139,6 +134,24 @@ pub enum LakeError {
     /// The caller gave up.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+/// A partition that does not stand where rows begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Clash {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Where the rows begin; `None` for rows of a partition that was never committed.
+    pub from: Option<LogPosition>,
+    /// Where the table stands.
+    pub found: Option<LogPosition>,
+}
+
+fn shown(position: Option<&LogPosition>) -> String {
+    match position {
+        Some(position) => format!("offset {} of log {}", position.offset, position.log),
+        None => "no position".to_owned(),
+    }
 }
 
 fn listed(tables: &[String]) -> String {

@@ -27,7 +27,7 @@ pub mod warehouse;
 pub use audit::{Audit, DeepReport, TableReport};
 pub use catalog::{CATALOG_NAME, Catalog, SqliteCatalog, Swap};
 pub use config::{Config, ConfigError, PartitionBy};
-pub use error::LakeError;
+pub use error::{Clash, LakeError};
 pub use name::{NAMESPACE, TableName, TableNameError};
 pub use query::{Query, Rows};
 pub use schema::{OFFSET_COLUMN, PARTITION_COLUMN, SOURCE_COLUMN};

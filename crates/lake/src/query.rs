@@ -93,7 +93,6 @@ impl Query {
 }
 
 /// Runs `work` on a thread of the runtime, which has the deep stack that this thread may lack.
-#[expect(clippy::disallowed_methods, reason = "a task of a runtime that this call owns and awaits")]
 fn on<T: Send + 'static>(
     runtime: &Runtime,
     work: impl Future<Output = Result<T, LakeError>> + Send + 'static,

@@ -253,6 +253,3 @@ fn primitive(column_type: ColumnType) -> PrimitiveType {
         ColumnType::Date => PrimitiveType::Date,
     }
 }
-
-#[cfg(test)]
-mod tests;

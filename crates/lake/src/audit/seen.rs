@@ -7,7 +7,6 @@ const CHUNK_OFFSETS: u64 = 1 << 16;
 
 const WORD_BITS: u64 = 64;
 
-#[expect(clippy::cast_possible_truncation, reason = "1024 fits every platform")]
 const CHUNK_WORDS: usize = (CHUNK_OFFSETS / WORD_BITS) as usize;
 
 /// The origins of rows seen so far: at most one bit an offset, plus 8 KiB a chunk begun.
@@ -30,7 +29,6 @@ impl Seen {
         let chunk =
             chunks.entry(offset / CHUNK_OFFSETS).or_insert_with(|| Box::new([0; CHUNK_WORDS]));
         let within = offset % CHUNK_OFFSETS;
-        #[expect(clippy::cast_possible_truncation, reason = "below the number of words")]
         let word = &mut chunk[(within / WORD_BITS) as usize];
         let bit = 1 << (within % WORD_BITS);
         let is_new = *word & bit == 0;

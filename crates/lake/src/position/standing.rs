@@ -124,6 +124,3 @@ fn read_marker(
     };
     Ok(Some(Standing { map, commit, rejected }))
 }
-
-#[cfg(test)]
-mod tests;

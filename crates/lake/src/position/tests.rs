@@ -1,1 +1,98 @@
-//! Tests.
+//! Tests of the encoding of positions and rejections.
+
+use super::*;
+
+/// Version 1, as tables out there hold it.
+const FIXTURE: &str = r#"{"v":1,"seq":12,"sinks":{"events":{"log":"00000000-0000-0000-0000-000000000001","topic":"events-clean","id":"00000000-0000-0000-0000-000000000002","inc":["9f","0"],"p":"0:120394 1:99-2~2 3:0@1 7:5+3"}}}"#;
+
+fn map() -> PositionMap {
+    let position = |next, incarnation, rows, rejected| PartitionPosition {
+        next: Offset(next),
+        incarnation,
+        rows,
+        rejected,
+    };
+    let partitions = [
+        (PartitionId(0), position(120_394, 0x9f, 120_394, 0)),
+        (PartitionId(1), position(99, 0x9f, 97, 2)),
+        (PartitionId(3), position(0, 0, 0, 0)),
+        (PartitionId(7), position(5, 0x9f, 8, 0)),
+    ];
+    let sink = SinkPositions {
+        log: LogId(Uuid::from_u128(1)),
+        topic: TopicName::new("events-clean").unwrap(),
+        topic_id: TopicId(Uuid::from_u128(2)),
+        partitions: partitions.into(),
+    };
+    PositionMap { sequence: 12, sinks: [("events".to_owned(), sink)].into() }
+}
+
+#[test]
+fn version_1_reads_and_writes_as_it_always_did() {
+    assert_eq!(map().encode(), FIXTURE);
+    assert_eq!(PositionMap::decode(FIXTURE).unwrap(), map());
+    assert_eq!(PositionMap::decode("none").unwrap(), PositionMap::default());
+}
+
+#[test]
+fn what_is_no_map_is_refused_not_guessed() {
+    let broken = |from: &str, to: &str| PositionMap::decode(&FIXTURE.replace(from, to));
+    assert!(matches!(PositionMap::decode(""), Err(DecodeError::Json(_))));
+    assert!(matches!(broken("\"v\":1", "\"v\":2"), Err(DecodeError::Version(2))));
+    assert!(matches!(broken("3:0@1", "3:0@2"), Err(DecodeError::Partition(_))));
+    assert!(matches!(broken("1:99-2", "1:99-100"), Err(DecodeError::Partition(_))));
+    assert!(matches!(broken("0:120394", "0:x"), Err(DecodeError::Partition(_))));
+    assert!(matches!(broken("events-clean", "a/b"), Err(DecodeError::Topic(_))));
+}
+
+#[test]
+fn a_partition_costs_at_most_20_bytes() {
+    let mut map = map();
+    let sink = map.sinks.get_mut("events").unwrap();
+    sink.partitions.clear();
+    let empty = map.encode().len();
+    let sink = map.sinks.get_mut("events").unwrap();
+    for partition in 0..64 {
+        // Billions of records, a few rejected, after a restart of the log.
+        let next = 9_876_543_210 + u64::from(partition);
+        let position =
+            PartitionPosition { next: Offset(next), incarnation: 7, rows: next - 12, rejected: 0 };
+        sink.partitions.insert(PartitionId(partition), position);
+    }
+    let each = (map.encode().len() - empty) / 64;
+    assert!(each <= 20, "{each}");
+}
+
+#[test]
+fn random_maps_survive_the_round_trip() {
+    let mut rng = millstream_runtime::Rng::from_seed(3);
+    for _ in 0..500 {
+        let mut map = map();
+        let sink = map.sinks.get_mut("events").unwrap();
+        for _ in 0..rng.below(20) {
+            let shift = rng.below(63);
+            let next = Offset(rng.next_u64() >> 1 >> shift);
+            let rows = rng.next_u64() >> 1 >> rng.below(63);
+            let (incarnation, rejected) = (rng.below(3), rng.below(2) * rng.below(1000));
+            let position = PartitionPosition { next, incarnation, rows, rejected };
+            let partition = u32::try_from(rng.below(100)).unwrap();
+            sink.partitions.insert(PartitionId(partition), position);
+        }
+        assert_eq!(PositionMap::decode(&map.encode()).unwrap(), map);
+    }
+}
+
+#[test]
+fn rejections_of_one_cause_are_stored_together_and_come_back_in_order() {
+    let rejection = |offset, field: Option<&str>| Rejection {
+        offset: Offset(offset),
+        field: field.map(str::to_owned),
+        reason: "wrong type".to_owned(),
+    };
+    let rejected = vec![rejection(1, Some("n")), rejection(2, None), rejection(9, Some("n"))];
+    let partitions = [(PartitionId(4), rejected)].into();
+    let rejections: Rejections = [("events".to_owned(), partitions)].into();
+    let text = encode_rejections(&rejections);
+    assert_eq!(text.matches("wrong type").count(), 2, "{text}");
+    assert_eq!(decode_rejections(&text).unwrap(), rejections);
+}

@@ -1,6 +1,7 @@
 //! Black-box tests of the lake: real files, a real catalog, injected failures.
 
 mod bounds;
+mod catalogs;
 mod columns;
 mod conflicts;
 mod crashes;
