@@ -77,12 +77,14 @@ async fn bytes_over_the_budget_are_refused_with_a_time_and_admitted_when_there_i
         client.send(post("", event(number))).await?;
         answers.push(async move { client.answer().await });
     }
-    // While the log holds, whoever hears anything was refused.
-    let refused = answers.next().await.expect("20 of them")?;
-    assert_eq!((refused.status, refused.code()?.as_str()), (503, "overloaded"));
-    assert_eq!(refused.header("retry-after"), Some("1"));
-    assert_eq!(refused.json()?["retry_after_ms"], 1000);
-
+    // While the log holds, whoever hears anything was refused; and 14 KiB hold at most 13 events
+    // of at least 1,070 bytes each, so that 7 of 20 are.
+    for _ in 0..7 {
+        let refused = answers.next().await.expect("20 of them")?;
+        assert_eq!((refused.status, refused.code()?.as_str()), (503, "overloaded"));
+        assert_eq!(refused.header("retry-after"), Some("1"));
+        assert_eq!(refused.json()?["retry_after_ms"], 1000);
+    }
     rig.log.release();
     let mut accepted = 0;
     while let Some(answer) = answers.next().await {
@@ -91,7 +93,7 @@ async fn bytes_over_the_budget_are_refused_with_a_time_and_admitted_when_there_i
             other => assert_eq!(other, 503),
         }
     }
-    assert!((1..=13).contains(&accepted), "{accepted} of at least 1,070 bytes each in 14 KiB");
+    assert!(accepted > 0);
     assert_eq!(rig.client().await?.track(&event(99)).await?.status, 200);
     assert_eq!(rig.stop().await?.len(), accepted + 1);
     Ok(())
