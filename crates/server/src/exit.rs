@@ -122,6 +122,6 @@ impl Failure {
             }
         };
         // Nobody is left to tell when stderr itself is gone; the exit code still says it.
-        let _ = io::stderr().write_all(text.as_bytes());
+        drop(io::stderr().write_all(text.as_bytes()));
     }
 }

@@ -56,7 +56,7 @@ fn usage(error: &clap::Error) -> ExitCode {
         _ => Code::Usage,
     };
     // Nobody is left to tell when the terminal is gone; the exit code still says it.
-    let _ = error.print();
+    drop(error.print());
     code.into()
 }
 

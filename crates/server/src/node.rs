@@ -194,7 +194,7 @@ fn start_worker(cx: &Context, kind: TaskKind, built: Built) -> Part<Vec<WorkerEr
 /// Waits until a task no longer opens; one that is gone does not open either.
 async fn left_opening(mut status: watch::Receiver<TaskStatus>) {
     // The sender is dropped only when the task has ended.
-    let _ = status.wait_for(|status| status.state != TaskState::Opening).await;
+    drop(status.wait_for(|status| status.state != TaskState::Opening).await);
 }
 
 /// Creates the topics, or finds them as they should be.

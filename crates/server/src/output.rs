@@ -32,7 +32,7 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 /// Says something to people, on stderr.
 pub(crate) fn say(text: &str) {
     // Chatter that nobody reads is not worth failing for.
-    let _ = writeln!(io::stderr(), "{text}");
+    drop(writeln!(io::stderr(), "{text}"));
 }
 
 /// Lays rows out in columns, numbers to the right.

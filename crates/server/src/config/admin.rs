@@ -37,7 +37,7 @@ impl AdminConfig {
         }
         let [value, min, max] = [self.drain_timeout, DRAIN_MIN, DRAIN_MAX].map(format_duration);
         let message = format!("{value} is not between {min} and {max}");
-        Err(OutOfRange { key: "drain_timeout".to_owned(), message })
+        Err(OutOfRange::message("drain_timeout", message))
     }
 }
 

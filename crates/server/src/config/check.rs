@@ -37,7 +37,7 @@ fn topics_exist(config: &Config, problems: &Problems) {
     let require = |used: &Located<TopicName>| {
         let name = used.value.as_str();
         if !declared.contains(&name) {
-            let hint = format!("{}, or declare it under `topics`", did_you_mean(name, &declared));
+            let hint = declare_it(name, &declared);
             let message = format!("topic `{name}` is not declared");
             problems.add_with_hint(used.at, &used.path, message, hint);
         }
@@ -53,10 +53,14 @@ fn topics_exist(config: &Config, problems: &Problems) {
     let collected = &config.collector.topic;
     if !declared.contains(&collected.as_str()) {
         let at = config.places.collector_topic;
-        let hint = format!("{}, or declare it under `topics`", did_you_mean(collected, &declared));
+        let hint = declare_it(collected, &declared);
         let message = format!("topic `{collected}` is not declared");
         problems.add_with_hint(at, "collector.topic", message, hint);
     }
+}
+
+fn declare_it(name: &str, declared: &[&str]) -> String {
+    format!("{}; or declare it under `topics`", did_you_mean(name, declared))
 }
 
 /// A pipeline does not read what it writes itself.

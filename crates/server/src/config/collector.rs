@@ -1,8 +1,9 @@
 //! The section `collector`.
 
-use millstream_collector::Config;
+use millstream_collector::{Config, ConfigError};
 
 use super::section::{Field, OutOfRange, decode};
+use super::units::format_duration;
 use super::value::Value;
 
 /// The keys of the section.
@@ -42,9 +43,17 @@ pub(crate) const FIELDS: &[Field<Config>] = &[
 /// Decodes the section.
 pub(crate) fn collector(value: &Value<'_>) -> Option<Config> {
     let mut fields = value.fields()?;
-    let config = decode(&mut fields, FIELDS, |config| {
-        config.validate().map_err(|error| OutOfRange::new(error.key(), &error))
-    });
+    let config = decode(&mut fields, FIELDS, |config| config.validate().map_err(out_of_range));
     fields.finish();
     Some(config)
+}
+
+fn out_of_range(error: ConfigError) -> OutOfRange {
+    match error {
+        ConfigError::Time { key, value, min, max } => {
+            let [value, min, max] = [value, min, max].map(format_duration);
+            OutOfRange::message(key, format!("{value} is not between {min} and {max}"))
+        }
+        error => OutOfRange::new(error.key(), &error),
+    }
 }

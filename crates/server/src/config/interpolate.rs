@@ -5,7 +5,7 @@
 
 use super::problem::Problems;
 use super::source::Span;
-use super::yaml::{Kind, Node};
+use super::yaml::{Kind, Node, Scalar};
 
 /// Looks a variable up.
 pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -14,7 +14,11 @@ pub(crate) type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 pub(crate) fn interpolate(node: &mut Node, lookup: Lookup<'_>, problems: &Problems) {
     match &mut node.kind {
         Kind::Scalar(scalar) if scalar.text.contains('$') => {
-            scalar.text = expand(&scalar.text, node.at, lookup, problems);
+            match expand(&scalar.text, node.at, lookup, problems) {
+                Some(text) => scalar.text = text,
+                // As if nothing stood there: what is wrong is said already.
+                None => *scalar = Scalar { text: String::new(), is_plain: true },
+            }
         }
         Kind::Scalar(_) => {}
         Kind::Sequence(items) => {
@@ -30,7 +34,7 @@ pub(crate) fn interpolate(node: &mut Node, lookup: Lookup<'_>, problems: &Proble
     }
 }
 
-fn expand(text: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> String {
+fn expand(text: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> Option<String> {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(dollar) = rest.find('$') {
@@ -43,19 +47,19 @@ fn expand(text: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> Stri
             let Some((inside, after)) = after.split_once('}') else {
                 let hint = "write `${NAME}` or `${NAME:-default}`; `$$` stands for one `$`";
                 problems.add_with_hint(at, "", "`${` has no closing `}`", hint);
-                return out;
+                return None;
             };
-            out.push_str(&variable(inside, at, lookup, problems));
+            out.push_str(&variable(inside, at, lookup, problems)?);
             rest = after;
         } else {
             out.push('$');
         }
     }
     out.push_str(rest);
-    out
+    Some(out)
 }
 
-fn variable(inside: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> String {
+fn variable(inside: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> Option<String> {
     let (name, default) = match inside.split_once(":-") {
         Some((name, default)) => (name, Some(default)),
         None => (inside, None),
@@ -63,17 +67,17 @@ fn variable(inside: &str, at: Span, lookup: Lookup<'_>, problems: &Problems) -> 
     if !is_name(name) {
         let message = format!("`{name}` is not the name of an environment variable");
         problems.add_with_hint(at, "", message, "use letters, digits and `_`");
-        return String::new();
+        return None;
     }
     let value = lookup(name).filter(|value| default.is_none() || !value.is_empty());
     match (value, default) {
-        (Some(value), _) => value,
-        (None, Some(default)) => default.to_owned(),
+        (Some(value), _) => Some(value),
+        (None, Some(default)) => Some(default.to_owned()),
         (None, None) => {
             let message = format!("environment variable `{name}` is not set");
             let hint = format!("set it, or give a default as in `${{{name}:-value}}`");
             problems.add_with_hint(at, "", message, hint);
-            String::new()
+            None
         }
     }
 }

@@ -53,9 +53,9 @@ pub(crate) const FIELDS: &[Field<Config>] = &[
 pub(crate) fn log(value: &Value<'_>) -> Option<Config> {
     let mut fields = value.fields()?;
     let config = decode(&mut fields, FIELDS, |config| {
-        config.validate().map_err(|error| OutOfRange {
-            key: error.key.to_owned(),
-            message: format!("{} is out of range: {} is allowed", error.value, error.allowed),
+        config.validate().map_err(|error| {
+            let message = format!("{} is out of range: {} is allowed", error.value, error.allowed);
+            OutOfRange::message(error.key, message)
         })
     });
     fields.finish();

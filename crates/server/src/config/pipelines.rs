@@ -59,10 +59,7 @@ fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
     let to = fields.need("to").and_then(|value| value.topic());
     let dead_letters = fields.need("dead_letters").and_then(|value| value.topic());
     let worker = decode(&mut fields, WORKER_FIELDS, |config| {
-        config.validate().map_err(|error| OutOfRange {
-            key: error.key.to_owned(),
-            message: format!("is out of range: {} is allowed", error.reason),
-        })
+        config.validate().map_err(|error| OutOfRange::allowed(error.key, error.reason))
     });
     fields.finish();
     let (from, to, dead_letters) = (from?, to?, dead_letters?);

@@ -115,6 +115,7 @@ impl InvalidConfig {
         for problem in self.problems.iter().take(PROBLEMS_SHOWN_MAX) {
             let shown = Shown { problem, source: self.named_source() };
             handler.render_report(&mut report, &shown).expect("writing to a string does not fail");
+            report.push('\n');
         }
         report.push_str(&self.summary());
         report

@@ -25,8 +25,17 @@ impl<C> std::fmt::Debug for Field<C> {
 pub(crate) struct OutOfRange {
     /// The key at fault.
     pub(crate) key: String,
-    /// What is wrong, with the allowed range.
-    pub(crate) message: String,
+    /// What is wrong.
+    pub(crate) wrong: Wrong,
+}
+
+/// What is wrong with a value.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// All of it in words, with the value and the allowed range.
+    Message(String),
+    /// Only the allowed range is known; the value is shown as it was written.
+    Allowed(String),
 }
 
 impl OutOfRange {
@@ -39,7 +48,26 @@ impl OutOfRange {
             cause = error.source();
         }
         let message = message.strip_prefix(&format!("{key}: ")).unwrap_or(&message).to_owned();
-        Self { key: key.to_owned(), message }
+        Self::message(key, message)
+    }
+
+    /// Takes a message that shows the value and the allowed range.
+    pub(crate) fn message(key: &str, message: String) -> Self {
+        Self { key: key.to_owned(), wrong: Wrong::Message(message) }
+    }
+
+    /// Takes the allowed range alone.
+    pub(crate) fn allowed(key: &str, allowed: &str) -> Self {
+        Self { key: key.to_owned(), wrong: Wrong::Allowed(allowed.to_owned()) }
+    }
+}
+
+impl Wrong {
+    fn text(&self, value: &str) -> String {
+        match self {
+            Self::Message(message) => message.clone(),
+            Self::Allowed(allowed) => format!("{value} is out of range: {allowed} is allowed"),
+        }
     }
 }
 
@@ -51,15 +79,21 @@ pub(crate) fn decode<C: Default>(
 ) -> C {
     let mut present: Vec<(&Field<C>, Value<'_>)> =
         table.iter().filter_map(|field| Some((field, fields.take(field.key)?))).collect();
+    let mut reported: Vec<String> = Vec::new();
     loop {
         let mut config = C::default();
         present.retain(|(field, value)| (field.apply)(&mut config, value).is_some());
         let Err(fault) = validate(&config) else { return config };
         let Some(at) = present.iter().position(|(field, _)| field.key == fault.key) else {
-            fields.problem(format!("`{}` {}", fault.key, fault.message));
+            // A key that was put back may clash with another one: that is said already.
+            if !reported.contains(&fault.key) {
+                let wrong = fault.wrong.text("the default");
+                fields.problem(format!("`{}`, which is not set here: {wrong}", fault.key));
+            }
             return config;
         };
         let (_, value) = present.remove(at);
-        value.problem(fault.message);
+        value.problem(fault.wrong.text(&value.found()));
+        reported.push(fault.key);
     }
 }

@@ -80,18 +80,12 @@ pub(crate) const WORKER_FIELDS: &[Field<sink::Config>] = &[
 ];
 
 fn validate_worker(config: &sink::Config) -> Result<(), OutOfRange> {
-    config.validate().map_err(|error| OutOfRange {
-        key: error.key.to_owned(),
-        message: format!("is out of range: {} is allowed", error.reason),
-    })
+    config.validate().map_err(|error| OutOfRange::allowed(error.key, error.reason))
 }
 
 fn validate_files(files: &Files) -> Result<(), OutOfRange> {
     files.0.validate().map_err(|error| match &error {
-        millstream_lake::ConfigError::Range { key, value, range } => OutOfRange {
-            key: (*key).to_owned(),
-            message: format!("{value} is out of range: {range} is allowed"),
-        },
+        millstream_lake::ConfigError::Range { key, range, .. } => OutOfRange::allowed(key, range),
         _ => OutOfRange::new("", &error),
     })
 }
@@ -169,12 +163,19 @@ fn column(value: &Value<'_>) -> Option<Column> {
     let path = fields.take("path").map(|value| path(&value));
     let at_name = default_path(&name, path.is_some(), &fields);
     fields.finish();
-    Some(Column {
+    let column = Column {
         name: name?.value,
         column_type: column_type?,
         required: required.unwrap_or(Some(false))?,
         path: path.unwrap_or(at_name)?,
-    })
+    };
+    match Schema::new(vec![column.clone()]) {
+        Ok(_) => Some(column),
+        Err(error) => {
+            value.problem(error.to_string());
+            None
+        }
+    }
 }
 
 /// Returns the path of a column that names none: its own name.

@@ -44,13 +44,13 @@ impl TopicSettings {
     fn validate(&self) -> Result<(), OutOfRange> {
         if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             let message = format!("{} is not between 1 and {PARTITIONS_MAX}", self.partitions);
-            return Err(OutOfRange { key: "partitions".to_owned(), message });
+            return Err(OutOfRange::message("partitions", message));
         }
         match self.retention {
             Some(time) if !(RETENTION_MIN..=RETENTION_MAX).contains(&time) => {
                 let [value, min, max] = [time, RETENTION_MIN, RETENTION_MAX].map(format_duration);
                 let message = format!("{value} is not between {min} and {max}");
-                Err(OutOfRange { key: "retention".to_owned(), message })
+                Err(OutOfRange::message("retention", message))
             }
             _ => Ok(()),
         }

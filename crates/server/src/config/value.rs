@@ -244,7 +244,8 @@ impl<'n> Value<'n> {
         None
     }
 
-    fn found(&self) -> String {
+    /// Returns the value as it was written, for messages.
+    pub(crate) fn found(&self) -> String {
         match &self.node.kind {
             Kind::Scalar(scalar) if scalar.is_null() => "nothing".to_owned(),
             Kind::Scalar(scalar) if scalar.is_plain => format!("`{}`", shortened(&scalar.text)),

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use millstream_log::Log;
-use millstream_model::TopicPartition;
+use millstream_model::{ByteSize, TopicPartition};
 use millstream_pipeline::event::Limits;
 use millstream_pipeline::processor::{Settings, Surroundings};
-use millstream_pipeline::{PinnedTask, Processor, TaskStatus, Worker, cleaner, worker};
+use millstream_pipeline::{PinnedTask, Processor, TaskStatus, Worker, cleaner, processor, worker};
 use millstream_runtime::{Clock, Rng, TaskKind};
 use tokio::sync::watch;
 
@@ -49,7 +49,16 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
             input_partitions: config.partitions(&from.value),
             output_partitions: config.partitions(&to.value),
         },
-        config: worker.clone(),
+        config: fitting(worker, config.log.transaction_bytes_max),
+    }
+}
+
+/// Lets a pipeline's transactions be no larger than the log takes.
+fn fitting(worker: &processor::Config, log_max: ByteSize) -> processor::Config {
+    processor::Config {
+        transaction_bytes_max: worker.transaction_bytes_max.min(log_max),
+        batch_bytes_max: worker.batch_bytes_max.min(log_max),
+        ..worker.clone()
     }
 }
 
