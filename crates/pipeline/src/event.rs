@@ -44,9 +44,9 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// As deep as the collector lets through at most.
+    /// As deep as the collector can be configured to let through.
     fn default() -> Self {
-        Self { depth_max: 128 }
+        Self { depth_max: 1024 }
     }
 }
 
