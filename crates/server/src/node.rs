@@ -101,6 +101,9 @@ impl Node {
         });
 
         let journal = open_journal(cx, config.log.clone(), &data).await?;
+        // Ours is the directory now: whatever a killed node left says nothing any more.
+        NodeInfo::remove(data.path())
+            .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
         let log: Arc<dyn Log> = Arc::new(journal.clone());
         ensure_topics(cx, config, &*log).await?;
         let flow = Flow::of(config);

@@ -122,6 +122,10 @@ impl Observed {
                     stuck.step,
                     stuck.reason
                 )),
+                // Whoever reports is gone without having said so: the task panicked.
+                state if *state != TaskState::Stopped && receiver.has_changed().is_err() => Some(
+                    format!("failed: task {} ended by a bug of ours, see the log", status.task),
+                ),
                 _ => None,
             }
         };

@@ -197,6 +197,51 @@ fn health_metrics_and_status_are_served() {
 }
 
 #[test]
+fn a_table_that_was_dropped_stops_its_sink_and_is_named() {
+    let mut sandbox = Sandbox::new();
+    sandbox.start();
+    assert_eq!(sandbox.post(&events(0, 100)).0, 200);
+    sandbox.settle();
+    assert_eq!(sandbox.stop(), 0);
+    std::fs::remove_dir_all(sandbox.data().join("lake")).unwrap();
+    sandbox.start();
+    let (status, reasons) = sandbox.get("/readyz");
+    assert_eq!(status, 503, "{reasons}");
+    assert!(reasons.contains("stuck: task millstream.events.sink"), "{reasons}");
+    assert!(reasons.contains("its table was dropped"), "{reasons}");
+    let (_, health) = sandbox.get("/healthz");
+    let health: Value = serde_json::from_str(&health).unwrap();
+    let stuck = health["tasks"].as_array().unwrap().iter().filter(|task| task["stuck"].is_object());
+    assert_eq!(stuck.count(), 1, "{health}");
+    assert_eq!(sandbox.post(&events(100, 1)).0, 200, "intake goes on: the log keeps it");
+}
+
+#[test]
+fn the_books_balance_at_any_moment_while_events_come() {
+    let mut sandbox = Sandbox::new();
+    sandbox.start();
+    thread::scope(|scope| {
+        let sandbox = &sandbox;
+        let posting = scope.spawn(move || {
+            for request in 0..200 {
+                assert_eq!(sandbox.post(&events(request * 100, 100)).0, 200);
+            }
+        });
+        let mut looks = 0;
+        while !posting.is_finished() || looks < 3 {
+            let (status, books) = sandbox.get("/api/v1/reconcile");
+            assert_eq!(status, 200, "{books}");
+            let books: Value = serde_json::from_str(&books).unwrap();
+            assert_eq!(books["balanced"], true, "{books}");
+            looks += 1;
+        }
+        posting.join().unwrap();
+    });
+    sandbox.settle();
+    assert_eq!(stored(&sandbox), 20_000);
+}
+
+#[test]
 fn another_number_of_partitions_is_refused() {
     let config = |partitions: u32| {
         let quickstart = include_str!("../../../../examples/quickstart.yaml");
