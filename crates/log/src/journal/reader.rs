@@ -317,6 +317,3 @@ fn records_within(records: &RecordBatch, room: usize) -> u32 {
     }
     count
 }
-
-#[cfg(test)]
-mod tests;

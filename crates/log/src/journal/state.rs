@@ -168,6 +168,3 @@ fn decode_task(take: &mut Take<'_>) -> Option<Task> {
         positions: take.list(take_position)?.into_iter().collect(),
     })
 }
-
-#[cfg(test)]
-mod tests;
