@@ -202,3 +202,6 @@ fn swapped(rows: u64) -> Swap {
 
 /// Shares a catalog between the parts of a process.
 pub type SharedCatalog = Arc<dyn Catalog>;
+
+#[cfg(test)]
+mod tests;

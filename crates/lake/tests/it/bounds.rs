@@ -1,11 +1,15 @@
 //! Metadata stays small over many commits.
 
+use std::sync::Arc;
+
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, Struct};
 use millstream_lake::commit::{Advance, Change, Committer, Settings};
+use millstream_lake::{Lake, Seams};
 use millstream_model::PartitionId;
 use millstream_pipeline::sink::Sink as _;
 use millstream_runtime::Context;
 
+use crate::support::disk::RecordingDisk;
 use crate::support::{House, commit_settings, input, inputs, position, table};
 
 const COMMITS: u64 = 1_200;
@@ -43,13 +47,16 @@ async fn manifests_snapshots_and_files_stay_bounded_over_many_commits() {
     let (house, cx) = (House::new(), Context::background());
     house.sink().open(&cx, &inputs(1)).await.unwrap();
     let settings = Settings { snapshots_max: 50, manifests_max: 8, ..commit_settings() };
-    let mut committer = Committer::new(house.lake().await, table(), settings.clone());
+    let disk = Arc::new(RecordingDisk { lazy: true, ..RecordingDisk::default() });
+    let seams = Seams { disk, clock: house.clock.clone() };
+    let lake = Lake::open(&house.lake_dir(), seams).await.unwrap();
+    let mut committer = Committer::new(lake.clone(), table(), settings.clone());
     let mut manifests_most = 0;
     for number in 0..COMMITS {
         committer.commit(&cx, &change(&house, number)).await.unwrap();
         if number % 400 == 399 {
             // A restart in between forgets what was cached.
-            committer = Committer::new(house.lake().await, table(), settings.clone());
+            committer = Committer::new(lake.clone(), table(), settings.clone());
         }
         if number % 50 == 49 {
             manifests_most = manifests_most.max(manifests(&mut committer, &house).await);

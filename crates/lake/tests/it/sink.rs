@@ -135,3 +135,48 @@ async fn files_roll_by_size_and_by_day() {
     assert!(of_day("timestamp_day=2026-11-22") > 1, "{files:?}");
     assert_eq!((of_day("timestamp_day=2026-11-20"), of_day("timestamp_day=2026-11-21")), (1, 1));
 }
+
+#[tokio::test]
+async fn a_clock_set_back_by_days_does_not_stop_commits() {
+    let (house, cx) = (House::new(), Context::background());
+    let mut sink = house.sink();
+    sink.open(&cx, &inputs(1)).await.unwrap();
+    write(&mut sink, 0, 0, 10).await.unwrap();
+    sink.commit(&cx).await.unwrap();
+    let earlier = crate::support::NOW.as_millis() - 3 * 86_400_000;
+    house.clock.set(millstream_model::Timestamp::from_millis(earlier));
+    write(&mut sink, 0, 10, 20).await.unwrap();
+    sink.commit(&cx).await.unwrap();
+    house.assert_rows(20, 1).await;
+}
+
+#[tokio::test]
+async fn a_commit_of_misfits_alone_moves_the_position_and_keeps_them() {
+    let (house, cx) = (House::new(), Context::background());
+    let mut sink = house.sink();
+    sink.open(&cx, &inputs(1)).await.unwrap();
+    let bad = ["[]".to_owned(), "{".to_owned(), "{}".to_owned()];
+    sink.write(&cx, &input(0), &batch(0, &bad), position(3)).await.unwrap();
+    let commit = sink.commit(&cx).await.unwrap();
+    assert_eq!(commit.rejected.len(), 3);
+    let opened = house.sink().open(&cx, &inputs(1)).await.unwrap();
+    assert_eq!(offsets(&opened, 1), [3]);
+    assert_eq!(opened.last_commit.unwrap().1, commit.rejected);
+    house.assert_rows(0, 1).await;
+}
+
+#[tokio::test]
+async fn rows_of_more_days_than_may_be_open_are_all_stored() {
+    let (house, cx) = (House::new(), Context::background());
+    let mut sink = house.sink();
+    sink.open(&cx, &inputs(1)).await.unwrap();
+    let day = |n: u32| {
+        let (month, day) = (1 + n / 28, 1 + n % 28);
+        format!(r#"{{"event":"e","timestamp":"2026-{month:02}-{day:02}T00:00:00.000Z"}}"#)
+    };
+    let events: Vec<String> = (0..150).map(day).collect();
+    sink.write(&cx, &input(0), &batch(0, &events), position(150)).await.unwrap();
+    sink.commit(&cx).await.unwrap();
+    house.assert_rows(150, 1).await;
+    assert_eq!(house.files(".parquet").len(), 150);
+}
