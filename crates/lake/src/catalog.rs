@@ -108,12 +108,19 @@ impl SqliteCatalog {
 
     /// Opens an existing catalog for reading, also beside a process that writes to it.
     pub async fn open_read_only(path: &Path) -> Result<Self, LakeError> {
+        let no_lake = || LakeError::NoLake { path: path.to_owned() };
         if !path.is_file() {
-            return Err(LakeError::NoLake { path: path.to_owned() });
+            return Err(no_lake());
         }
         let options =
             SqliteConnectOptions::new().filename(path).read_only(true).busy_timeout(BUSY_TIMEOUT);
-        Self::connect(path, options).await
+        let catalog = Self::connect(path, options).await?;
+        // A node that was killed at its first start may leave a file without tables.
+        let known = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = 'iceberg_tables'")
+            .fetch_optional(&catalog.pool)
+            .await
+            .map_err(catalog.failed("look for tables"))?;
+        known.map(|_| catalog).ok_or_else(no_lake)
     }
 
     async fn connect(path: &Path, options: SqliteConnectOptions) -> Result<Self, LakeError> {

@@ -27,6 +27,9 @@ async fn a_reader_sees_commits_beside_an_open_writer_and_cannot_write() {
     let path = dir.path().join("catalog.db");
     let missing = SqliteCatalog::open_read_only(&path).await.unwrap_err();
     assert!(matches!(missing, LakeError::NoLake { .. }));
+    std::fs::write(&path, b"").unwrap();
+    let empty = SqliteCatalog::open_read_only(&path).await.unwrap_err();
+    assert!(matches!(empty, LakeError::NoLake { .. }), "as a kill at the first start leaves it");
     let writer = SqliteCatalog::open(&RealDisk, &path).await.unwrap();
     let reader = SqliteCatalog::open_read_only(&path).await.unwrap();
     writer.insert(&table(), "v0").await.unwrap();

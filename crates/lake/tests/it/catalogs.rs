@@ -31,7 +31,7 @@ async fn the_iceberg_crates_sql_catalog_opens_it_and_its_commits_are_walked_thro
         .unwrap();
     let namespace = NamespaceIdent::new(NAMESPACE.to_owned());
     let ident = TableIdent::new(namespace.clone(), "events".to_owned());
-    assert_eq!(catalog.list_tables(&namespace).await.unwrap(), [ident.clone()]);
+    assert_eq!(catalog.list_tables(&namespace).await.unwrap(), std::slice::from_ref(&ident));
     let table = catalog.load_table(&ident).await.unwrap();
 
     use iceberg::transaction::{ApplyTransactionAction as _, Transaction};
