@@ -3,7 +3,10 @@
 use super::*;
 
 /// Version 1, as tables out there hold it.
-const FIXTURE: &str = r#"{"v":1,"seq":12,"sinks":{"events":{"log":"00000000-0000-0000-0000-000000000001","topic":"events-clean","id":"00000000-0000-0000-0000-000000000002","inc":["9f","0"],"p":"0:120394 1:99-2~2 3:0@1 7:5+3"}}}"#;
+const FIXTURE: &str = include_str!("../../test-data/table/1/positions.json").trim_ascii();
+
+/// Rejections of version 1.
+const REJECTED_FIXTURE: &str = include_str!("../../test-data/table/1/rejected.json").trim_ascii();
 
 fn map() -> PositionMap {
     let position = |next, incarnation, rows, rejected| PartitionPosition {
@@ -95,4 +98,5 @@ fn rejections_of_one_cause_are_stored_together_and_come_back_in_order() {
     let text = encode_rejections(&rejections);
     assert_eq!(text.matches("wrong type").count(), 2, "{text}");
     assert_eq!(decode_rejections(&text).unwrap(), rejections);
+    assert_eq!(text, REJECTED_FIXTURE);
 }
