@@ -45,7 +45,8 @@ async fn first_life(crash_at: Option<u64>) -> Result<(World, Ended)> {
     Ok((world, ended))
 }
 
-/// Starts on what a reboot left, checks it, lives on and checks again.
+/// Starts on what a reboot left, checks it, lives on, and checks again after a power cut: what
+/// was found at the first start must have been made durable, not only been read.
 async fn afterlife(world: &mut World) -> Result<()> {
     ensure!(world.start()? == Ended::Whole, "the journal does not open");
     ensure!(world.errors == 0, "the journal opens only at the second attempt");
@@ -54,6 +55,10 @@ async fn afterlife(world: &mut World) -> Result<()> {
     world.check().await.context("after living on")?;
     ensure!(world.errors == 0, "living on met {} errors", world.errors);
     world.stop();
+    let mut last = world.after(world.disk.copy().reboot(Survival::Synced));
+    ensure!(last.start()? == Ended::Whole, "the journal does not open again");
+    last.check().await.context("after a power cut at the end")?;
+    last.stop();
     Ok(())
 }
 

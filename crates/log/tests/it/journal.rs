@@ -146,8 +146,13 @@ impl Subject for JournalSubject {
     }
 
     async fn wait_until_held(&mut self) -> Result<()> {
-        self.fault_disk()?.wait_for_held_sync();
-        Ok(())
+        let disk = self.fault_disk()?.clone();
+        let held = async {
+            while !disk.holds_a_sync() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(60), held).await.context("nothing is synced")
     }
 
     fn release(&mut self) -> Result<()> {
