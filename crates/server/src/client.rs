@@ -28,7 +28,7 @@ pub(crate) enum ClientError {
     #[error("nobody answers at {uri}")]
     Unreachable {
         /// What was asked.
-        uri: Uri,
+        uri: String,
         /// Why.
         #[source]
         source: Box<hyper_util::client::legacy::Error>,
@@ -37,7 +37,7 @@ pub(crate) enum ClientError {
     #[error("{uri} broke off its answer")]
     BrokenOff {
         /// What was asked.
-        uri: Uri,
+        uri: String,
         /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -46,7 +46,7 @@ pub(crate) enum ClientError {
     #[error("{uri} answered {status}: {body}")]
     Refused {
         /// What was asked.
-        uri: Uri,
+        uri: String,
         /// The status.
         status: StatusCode,
         /// The beginning of the body.
@@ -56,7 +56,7 @@ pub(crate) enum ClientError {
     #[error("{uri} gave an answer that this version does not understand")]
     Answer {
         /// What was asked.
-        uri: Uri,
+        uri: String,
         /// Why.
         #[source]
         source: serde_json::Error,
@@ -65,7 +65,7 @@ pub(crate) enum ClientError {
     #[error("{uri} did not answer in time")]
     Cancelled {
         /// What was asked.
-        uri: Uri,
+        uri: String,
         /// Why.
         #[source]
         source: Cancelled,
@@ -109,6 +109,7 @@ impl Client {
         let request = Request::get(uri.clone()).body(Full::default());
         let request = request.expect("a method and a checked URI make a request");
         let answer = self.send(cx, request).await?;
+        let uri = uri.to_string();
         if !answer.status.is_success() {
             let body = String::from_utf8_lossy(&answer.body).chars().take(500).collect();
             return Err(ClientError::Refused { uri, status: answer.status, body });
@@ -135,13 +136,13 @@ impl Client {
         cx: &Context,
         request: Request<Full<Bytes>>,
     ) -> Result<Answer, ClientError> {
-        let uri = request.uri().clone();
+        let uri = request.uri().to_string();
         let answered = cx.run(self.send_to_end(request)).await;
         answered.map_err(|source| ClientError::Cancelled { uri, source })?
     }
 
     async fn send_to_end(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
-        let uri = request.uri().clone();
+        let uri = request.uri().to_string();
         let response = self.hyper.request(request).await.map_err(|source| {
             let source = Box::new(source);
             if source.is_connect() {

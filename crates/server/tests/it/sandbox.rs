@@ -86,7 +86,7 @@ impl Sandbox {
     pub(crate) fn try_start_with(&mut self, crash_point: Option<&str>) -> Option<Node> {
         assert!(self.running.is_none(), "a node runs already");
         // A node that was killed leaves its file behind; the next one must not be taken for it.
-        std::fs::remove_file(self.data().join("node.json")).ok();
+        drop(std::fs::remove_file(self.data().join("node.json")));
         let log = std::fs::File::create(self.log_path()).unwrap();
         let mut command = binary();
         command.arg("run").args(&self.args).arg("--data").arg(self.data());
@@ -110,7 +110,7 @@ impl Sandbox {
                 child.wait().unwrap();
                 panic!("the node is not ready after {PATIENCE:?}: {}", self.log());
             }
-            thread::sleep(LOOK_INTERVAL);
+            pause();
         }
     }
 
@@ -144,7 +144,7 @@ impl Sandbox {
                 child.wait().unwrap();
                 panic!("the node did not stop: {}", self.log());
             }
-            thread::sleep(LOOK_INTERVAL);
+            pause();
         }
     }
 
@@ -179,7 +179,7 @@ impl Sandbox {
                 self.kill();
                 return false;
             }
-            thread::sleep(LOOK_INTERVAL);
+            pause();
         }
     }
 
@@ -197,7 +197,7 @@ impl Sandbox {
                 "not so after {patience:?}: {what}: {}",
                 self.log()
             );
-            thread::sleep(LOOK_INTERVAL);
+            pause();
         }
     }
 
@@ -255,6 +255,11 @@ impl Drop for Sandbox {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "another process is waited for, on a thread of ours")]
+fn pause() {
+    thread::sleep(LOOK_INTERVAL);
 }
 
 /// Asks an HTTP server and returns status and body.
