@@ -277,7 +277,7 @@ fn a_signal_before_the_node_is_ready_ends_it_in_order() {
     let mut sandbox = Sandbox::new();
     sandbox.start();
     sandbox.signal("INT");
-    assert!(sandbox.wait_for_death(std::time::Duration::from_secs(60)));
+    assert_eq!(sandbox.wait_for_end(std::time::Duration::from_secs(60)), Some(0));
     assert!(sandbox.log().contains("stopped"), "{}", sandbox.log());
 }
 

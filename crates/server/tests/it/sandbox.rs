@@ -14,6 +14,8 @@ use tokio::time::Instant;
 
 /// How long anything may take before a test gives up; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// The exit code of a process that SIGKILL ended.
+pub(crate) const KILLED: i32 = 128 + 9;
 /// How long to wait between two looks at something that changes by itself.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -75,14 +77,11 @@ impl Sandbox {
 
     /// Starts a node and waits until it is ready.
     pub(crate) fn start(&mut self) -> Node {
-        match self.try_start_with(None) {
-            Some(node) => node,
-            None => panic!("the node did not start: {}", self.log()),
-        }
+        self.try_start_with(None).expect("no crash point is armed")
     }
 
-    /// Starts a node, a crash point armed where one is named; `None` when it died before it was
-    /// ready.
+    /// Starts a node, a crash point armed where one is named; `None` when that killed it before
+    /// it was ready.
     pub(crate) fn try_start_with(&mut self, crash_point: Option<&str>) -> Option<Node> {
         assert!(self.running.is_none(), "a node runs already");
         // A node that was killed leaves its file behind; the next one must not be taken for it.
@@ -98,7 +97,9 @@ impl Sandbox {
         let mut child = command.spawn().unwrap();
         let began = Instant::now();
         loop {
-            if child.try_wait().unwrap().is_some() {
+            if let Some(status) = child.try_wait().unwrap() {
+                // Ending by itself is no crash: a node that refuses to start must not pass for one.
+                assert_eq!(code_of(status), KILLED, "the node did not start: {}", self.log());
                 return None;
             }
             if let Some(node) = self.read_node(child.id()) {
@@ -166,18 +167,19 @@ impl Sandbox {
         self.start()
     }
 
-    /// Waits until the node died by itself; tells whether it did in time.
-    pub(crate) fn wait_for_death(&mut self, patience: Duration) -> bool {
+    /// Waits until the node ended by itself and returns its exit code; `None`, and the node is
+    /// killed, when it did not in time.
+    pub(crate) fn wait_for_end(&mut self, patience: Duration) -> Option<i32> {
         let began = Instant::now();
         loop {
-            let Some((child, _)) = &mut self.running else { return true };
-            if child.try_wait().unwrap().is_some() {
+            let (child, _) = self.running.as_mut().expect("a node runs");
+            if let Some(status) = child.try_wait().unwrap() {
                 self.running = None;
-                return true;
+                return Some(code_of(status));
             }
             if began.elapsed() > patience {
                 self.kill();
-                return false;
+                return None;
             }
             pause();
         }
