@@ -10,7 +10,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 # Our own crates come with their path in brackets; what has none is a dependency.
 built="$(CARGO_TERM_COLOR=never cargo build --workspace --bins --locked 2>&1 |
-  tee /dev/stderr | grep -E '^ *Compiling [^(]*$' || true)"
+  tee >(cat >&2) | grep -E '^ *Compiling [^(]*$' || true)"
 if [[ -n "$built" ]]; then
   printf 'make run builds dependencies again that make test had built:\n%s\n' "$built" >&2
   printf 'remedy: give bench/Cargo.toml the features that dev-dependencies turn on\n' >&2
