@@ -17,7 +17,7 @@ use tracing::warn;
 use super::error::{FileError, at_path};
 use super::frame::{self, Kind, Stamp};
 use super::index::{MemoryIndex, Summary};
-use super::removal::{remove_if_there, remove_or_warn};
+use super::removal::remove_if_there;
 use super::segment::{Home, Segment, file_name};
 use super::state::{Link, State};
 
@@ -69,12 +69,12 @@ impl Active {
         let path = dir.join(file_name(birth.link.number));
         // A file of this number is what an attempt left that did not get this far.
         remove_if_there(&**disk, &path).map_err(at_path(&path))?;
-        let created = Self::write_head(disk, dir, birth).map_err(at_path(&path));
-        if created.is_err() {
-            // It must not go on taking room; if it stays, the next attempt removes it.
-            remove_or_warn(&**disk, &path);
-        }
-        created
+        Self::write_head(disk, dir, birth).map_err(|source| {
+            // Its head may be complete, and names an end: as long as it may come back, nothing
+            // can be written behind that end.
+            let gone = remove_if_there(&**disk, &path).and_then(|()| disk.sync_dir(dir));
+            at_path(&path)(gone.err().map_or(source, io::Error::other))
+        })
     }
 
     fn write_head(disk: &Arc<dyn Disk>, dir: &Path, birth: &Birth<'_>) -> io::Result<Self> {

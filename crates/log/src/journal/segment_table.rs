@@ -105,8 +105,20 @@ impl SegmentTable {
         let file = successor.file()?;
         match read_link(&successor.path, file)? {
             Some((link, _)) if link.predecessor == segment.number => Ok(link.predecessor_end),
+            Some((link, _)) if link.predecessor < segment.number => head_end(segment),
             _ => Err(missing),
         }
+    }
+}
+
+/// Returns where the head of a segment ends. The chain passes over this one: it holds no record,
+/// and is there because its removal did not last.
+fn head_end(segment: &Segment) -> Result<u64, FileError> {
+    let file = segment.file()?;
+    let file_len = file.len().map_err(at_path(&segment.path))?;
+    match Scan::start(&segment.path, file, file_len)? {
+        Ok((scan, _)) => Ok(scan.at()),
+        Err(reason) => Err(FileError::Corrupt { path: segment.path.clone(), at: 0, reason }),
     }
 }
 

@@ -60,7 +60,6 @@ impl JournalThread {
     pub(super) fn roll(&mut self) -> Result<(), CommitError> {
         let Place::Writing(active) = &self.place else { return Ok(()) };
         let next = link_after(active);
-        let number = active.link.number;
         let shared = Arc::clone(&self.shared);
         match create(&shared, next, active.incarnation) {
             Ok(created) => {
@@ -69,10 +68,8 @@ impl JournalThread {
                 Ok(())
             }
             Err(FileError::Storage { source, .. }) if is_full(&source) => Err(CommitError::Full),
-            Err(failure) => {
-                warn!(segment = number, error = %failure, "journal goes on in the old segment");
-                Err(CommitError::Storage(failure.into()))
-            }
+            // The next segment may come back after a crash, and with it the end it names.
+            Err(failure) => Err(self.break_off(failure.into())),
         }
     }
 

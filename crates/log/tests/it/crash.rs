@@ -19,7 +19,7 @@ use workload::{Ended, World};
 const DEPTH: &str = "MILLSTREAM_CRASH_TEST";
 
 /// One in so many operations of a recovery is a crash point in the sample.
-const SAMPLE: u64 = 40;
+const SAMPLE: u64 = 50;
 
 /// The states that a crash at operation `n` may leave.
 fn survivals(operation: u64) -> [Survival; 5] {

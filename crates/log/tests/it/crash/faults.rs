@@ -94,6 +94,50 @@ fn a_failing_read_loses_nothing_acknowledged() -> Result<()> {
     })
 }
 
+/// How many changes after the fault the power goes.
+const CRASHES_AFTER: [u64; 4] = [1, 2, 4, 7];
+
+/// Lets each operation of a kind fail once, and cuts the power soon afterwards.
+async fn sweep_with_power_cut(kind: OpKind) -> Result<u64> {
+    let mut world = World::new(FaultDisk::new(7));
+    ensure!(world.live().await? == Ended::Whole);
+    world.stop();
+    let operations = world.disk.operations();
+    let of_kind = operations.iter().filter(|operation| operation.kind == kind);
+    let mut crashes = 0;
+    for (number, operation) in (1..).zip(of_kind) {
+        for after in CRASHES_AFTER {
+            let disk = FaultDisk::new(7);
+            disk.inject(When::Nth(kind, number), Fault::Error);
+            disk.crash_at(operation.change + after);
+            let mut world = World::new(disk);
+            world.live().await?;
+            world.stop();
+            let seeds = (0..3).map(|seed| Survival::Mixture(7 * operation.change + seed));
+            for survival in seeds.chain([Survival::Synced, Survival::Written]) {
+                let mut rebooted = world.after(world.disk.copy().reboot(survival));
+                let lived = afterlife(&mut rebooted).await;
+                lived.with_context(|| {
+                    format!("{operation} fails, power cut {after} changes later, {survival:?}")
+                })?;
+            }
+            crashes += 1;
+        }
+    }
+    Ok(crashes)
+}
+
+#[test]
+fn a_power_cut_soon_after_a_failure_loses_nothing_acknowledged() -> Result<()> {
+    block_on(async {
+        for kind in [OpKind::SyncDir, OpKind::Sync, OpKind::Remove, OpKind::Create] {
+            let crashes = sweep_with_power_cut(kind).await?;
+            say(&format!("faults: {crashes} power cuts after a failing {kind:?}, 5 reboots each"))?;
+        }
+        Ok(())
+    })
+}
+
 #[test]
 fn a_full_disk_refuses_intake_and_takes_it_again_when_there_is_room() -> Result<()> {
     block_on(async {

@@ -26,8 +26,11 @@ use super::scenario::{
 };
 use super::witness::{COUNTS, Witness};
 
-/// The size of an event: a few of them fill a segment.
-const EVENT_BYTES: usize = 700;
+/// The size of the events of every other append, in bytes: a few of them fill a segment.
+const EVENT_BYTES: usize = 1300;
+
+/// The size of the others: they fit where a large one just did not.
+const SMALL_EVENT_BYTES: usize = 30;
 
 /// A journal whose segments hold a few events.
 fn config() -> Config {
@@ -242,9 +245,11 @@ impl World {
         let mut appends = Vec::new();
         for number in 0..count {
             let mut events = Vec::new();
+            let is_large = (self.events / u64::from(PARTITIONS)).is_multiple_of(2);
+            let bytes = if is_large { EVENT_BYTES } else { SMALL_EVENT_BYTES };
             for partition in EVENTS.all() {
                 self.events += 1;
-                let event = format!("event {} {}", self.events, "x".repeat(EVENT_BYTES));
+                let event = format!("event {} {}", self.events, "x".repeat(bytes));
                 events.push((partition, event));
             }
             let records =
