@@ -26,7 +26,8 @@ impl<'a> Cursor<'a> {
     /// Reads the next record and checks every length in it.
     pub(super) fn next_checked(&mut self, index: u32) -> Result<Record<'a>, DecodeError> {
         let at = self.all - self.rest.len();
-        let (length, _) = self.rest.split_first_chunk::<4>().ok_or(DecodeError::CutShort { index, at })?;
+        let (length, _) =
+            self.rest.split_first_chunk::<4>().ok_or(DecodeError::CutShort { index, at })?;
         let length = u32::from_le_bytes(*length) as usize;
         if length > RECORD_BYTES_MAX {
             return Err(DecodeError::Lengths { index, at });

@@ -22,7 +22,7 @@ pub(crate) fn post_until_dead(
         let request = requests.next();
         let answer = connection.post(&request);
         let alive = answer.is_ok();
-        ledger.enter(entries(request, answer.ok()));
+        ledger.enter(entries(request, answer.as_ref().ok()));
         if !alive {
             return;
         }
@@ -32,9 +32,9 @@ pub(crate) fn post_until_dead(
 /// An answer's status and body.
 type HttpAnswer = (u16, Vec<u8>);
 
-fn entries(request: Request, answer: Option<HttpAnswer>) -> Vec<Entry> {
+fn entries(request: Request, answer: Option<&HttpAnswer>) -> Vec<Entry> {
     let told = |answer: Answer| vec![answer; request.events.len()];
-    let answers = match &answer {
+    let answers = match answer {
         Some((200, body)) => {
             let mut answers = told(Answer::Acknowledged);
             let body: serde_json::Value = serde_json::from_slice(body).unwrap();
