@@ -28,6 +28,12 @@ pub(super) const PROPERTIES: &[Property] = &[
     Property::new("P1", "a transaction keeps the order of its own records", &[], |stage| {
         Box::pin(a_transaction_keeps_its_order(stage))
     }),
+    Property::new(
+        "L2",
+        "appends and transactions on their way together to one partition keep their offsets",
+        &[Capability::Hold, Capability::Restart],
+        |stage| Box::pin(transactions_among_appends(stage)),
+    ),
     Property::new("P3", "a later position replaces an earlier one", &[], |stage| {
         Box::pin(later_positions_replace(stage))
     }),
@@ -129,6 +135,37 @@ async fn a_transaction_keeps_its_order(stage: &mut Stage) -> Result<()> {
     }
     ensure!(stage.values(&one).await? == ["a", "b", "c"].repeat(3));
     ensure!(stage.values(&other).await? == ["x", "y", "z"].repeat(3));
+    Ok(())
+}
+
+async fn transactions_among_appends(stage: &mut Stage) -> Result<()> {
+    let (one, cx) = (stage.one(), stage.cx.clone());
+    let (mut first, mut second) =
+        (stage.open("first", &[]).await?, stage.open("second", &[]).await?);
+    stage.subject.hold()?;
+    let mut appends = vec![(stage.log.enqueue(vec![(one.clone(), batch(&["0"]))])?, "0")];
+    stage.subject.wait_until_held().await?;
+    appends.push((stage.log.enqueue(vec![(one.clone(), batch(&["1"]))])?, "1"));
+    let mut left = Box::pin(first.writer.transact(&cx, transaction(&one, &["left"])));
+    ensure!(poll!(&mut left).is_pending());
+    appends.push((stage.log.enqueue(vec![(one.clone(), batch(&["2"]))])?, "2"));
+    let mut right = Box::pin(second.writer.transact(&cx, transaction(&one, &["right"])));
+    ensure!(poll!(&mut right).is_pending());
+    appends.push((stage.log.enqueue(vec![(one.clone(), batch(&["3"]))])?, "3"));
+    stage.subject.release()?;
+    let mut told = Vec::new();
+    for (append, value) in appends {
+        told.push((cx.run(append).await??[0].offsets.start(), value.to_owned()));
+    }
+    left.await?;
+    right.await?;
+    let found = stage.read(&one).await?;
+    ensure!(told.iter().all(|told| found.contains(told)), "told {told:?}, found {found:?}");
+    let mut values: Vec<&str> = found.iter().map(|(_, value)| value.as_str()).collect();
+    values.sort_unstable();
+    ensure!(values == ["0", "1", "2", "3", "left", "right"], "{values:?}");
+    stage.restart().await?;
+    ensure!(stage.read(&one).await? == found, "they are others after a restart");
     Ok(())
 }
 

@@ -1,11 +1,13 @@
 //! Turns a group of requests into frames: checks each, gives out offsets, merges small batches.
 //!
-//! All appends of a group share one frame: they become durable together anyway, a frame costs
+//! The appends of a group share one frame: they become durable together anyway, a frame costs
 //! about a hundred bytes, and readers get one long run of records instead of many short ones.
-//! Each transaction has a frame of its own. Nothing here changes the state: should the group
-//! not become durable, it never happened.
+//! Each transaction has a frame of its own; an append behind it to one of its partitions begins
+//! the next frame of appends, because frames hold a partition's records in order of their
+//! offsets (L2). Nothing here changes the state: should the group not become durable, it never
+//! happened.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use bytes::Bytes;
 use millstream_model::{Offset, OffsetRange};
@@ -54,22 +56,23 @@ pub(super) struct Stager<'a> {
     room: Room,
     /// Where partitions end once the group is durable.
     ends: HashMap<PartitionKey, Offset>,
-    appends: Runs,
-    appends_at: Option<usize>,
+    appends: Option<AppendFrame>,
     staged: Staged,
+}
+
+/// The frame that takes appends; it is filled when it is closed.
+#[derive(Debug)]
+struct AppendFrame {
+    /// Its place among the frames of the group.
+    at: usize,
+    runs: Runs,
+    /// Where frames behind it have records: what follows there must not stand before them.
+    overtaken: BTreeSet<PartitionKey>,
 }
 
 impl<'a> Stager<'a> {
     pub(super) fn new(state: &'a State, config: &'a Config, room: Room) -> Self {
-        Self {
-            state,
-            config,
-            room,
-            ends: HashMap::new(),
-            appends: Runs::default(),
-            appends_at: None,
-            staged: Staged::default(),
-        }
+        Self { state, config, room, ends: HashMap::new(), appends: None, staged: Staged::default() }
     }
 
     /// Stages every request in order.
@@ -78,11 +81,7 @@ impl<'a> Stager<'a> {
             let outcome = self.stage_work(&admitted.work);
             self.staged.outcomes.push(outcome);
         }
-        if let Some(at) = self.appends_at {
-            let (sections, pieces) = self.appends.into_sections();
-            let change = Change::Commit(Commit { sections, ..Commit::default() });
-            self.staged.frames[at] = StagedFrame { change, pieces };
-        }
+        self.close_append_frame();
         self.staged
     }
 
@@ -108,19 +107,40 @@ impl<'a> Stager<'a> {
     }
 
     fn stage_append(&mut self, request: &AppendRequest) -> Outcome {
-        if self.appends_at.is_none() && request.pieces.iter().any(|piece| piece.count > 0) {
-            // The place of the frame; it is filled once all appends of the group are known.
-            self.appends_at = Some(self.staged.frames.len());
-            self.staged.frames.push(StagedFrame { change: Change::Close, pieces: Vec::new() });
+        let is_overtaken = |frame: &AppendFrame| {
+            request.pieces.iter().any(|piece| frame.overtaken.contains(&piece.key))
+        };
+        if self.appends.as_ref().is_some_and(is_overtaken) {
+            self.close_append_frame();
         }
         let mut appended = Vec::with_capacity(request.pieces.len());
         for piece in &request.pieces {
             let start = self.give_offsets(piece);
             let offsets = OffsetRange::new(start, start.plus(u64::from(piece.count)));
             appended.push(Appended { partition: piece.partition.clone(), offsets });
-            self.appends.push(piece, start);
+            if piece.count > 0 {
+                self.append_frame().runs.push(piece, start);
+            }
         }
         Outcome::Appended(appended)
+    }
+
+    /// Returns the frame that takes appends, a new one if none is open.
+    fn append_frame(&mut self) -> &mut AppendFrame {
+        let frames = &mut self.staged.frames;
+        self.appends.get_or_insert_with(|| {
+            let at = frames.len();
+            frames.push(StagedFrame { change: Change::Close, pieces: Vec::new() });
+            AppendFrame { at, runs: Runs::default(), overtaken: BTreeSet::new() }
+        })
+    }
+
+    /// Fills the place of the frame that takes appends, if one is open.
+    fn close_append_frame(&mut self) {
+        let Some(frame) = self.appends.take() else { return };
+        let (sections, pieces) = frame.runs.into_sections();
+        let change = Change::Commit(Commit { sections, ..Commit::default() });
+        self.staged.frames[frame.at] = StagedFrame { change, pieces };
     }
 
     fn stage_transact(&mut self, request: &TransactRequest) -> Outcome {
@@ -131,6 +151,9 @@ impl<'a> Stager<'a> {
         for piece in &request.pieces {
             let start = self.give_offsets(piece);
             runs.push(piece, start);
+        }
+        if let Some(frame) = &mut self.appends {
+            frame.overtaken.extend(runs.0.keys());
         }
         let (sections, pieces) = runs.into_sections();
         let commit = Commit {
@@ -180,13 +203,18 @@ struct Runs(BTreeMap<PartitionKey, Run>);
 #[derive(Debug)]
 struct Run {
     start: Offset,
+    end: Offset,
     pieces: Vec<Piece>,
 }
 
 impl Runs {
     fn push(&mut self, piece: &Piece, start: Offset) {
         if piece.count > 0 {
-            let run = self.0.entry(piece.key).or_insert(Run { start, pieces: Vec::new() });
+            let new = || Run { start, end: start, pieces: Vec::new() };
+            let run = self.0.entry(piece.key).or_insert_with(new);
+            // Written with a gap, it would be read under other offsets than were told.
+            assert!(run.end == start, "L2: a run ends at {}, not at {start}", run.end);
+            run.end = start.plus(u64::from(piece.count));
             run.pieces.push(piece.clone());
         }
     }

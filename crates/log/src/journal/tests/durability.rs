@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use futures::future::join_all;
+use futures::poll;
 use millstream_runtime::disk::fault::{Fault, FaultDisk, OpKind, Survival, When};
 
-use super::{World, append, batch, cx, partition, read_all, small, topic};
+use super::{World, append, batch, cx, owner, partition, read_all, small, topic};
 use crate::contract::Log;
 use crate::error::EnqueueError;
-use crate::journal::Durability;
+use crate::journal::{Durability, Journal};
+use crate::transaction::Transaction;
 
 const DIR: &str = "/data/journal";
 
@@ -35,6 +37,59 @@ async fn one_sync_serves_all_who_wait() {
     }
     assert_eq!(disk.counts().of(OpKind::Sync) - before, 2);
     assert_eq!(read_all(&journal, &events).await.len(), 100);
+}
+
+/// Sends an append to each of `first`, one transaction to `between` and an append to `last`, all
+/// of them one group, and returns the start of each append's first partition.
+async fn group_around_a_transaction(
+    disk: &FaultDisk,
+    journal: &Journal,
+    [first, between, last]: [&str; 3],
+) -> [u64; 2] {
+    let append = |to: &str, value: &[u8]| {
+        journal.enqueue(vec![(partition(to, 0), batch(&[value, value]))]).unwrap()
+    };
+    let mut task = journal.open(&cx(), &owner("task", &[])).await.unwrap();
+    let before = disk.counts().of(OpKind::Sync);
+    disk.hold_syncs();
+    let held = append("held", b"held");
+    disk.wait_for_held_sync();
+    let one = append(first, b"a");
+    let records = vec![(partition(between, 0), batch(&[b"t", b"t"]))];
+    let transaction = Transaction { records, ..Transaction::default() };
+    let cx = cx();
+    let mut transact = Box::pin(task.writer.transact(&cx, transaction));
+    assert!(poll!(&mut transact).is_pending());
+    let two = append(last, b"b");
+    disk.release_syncs();
+    held.await.unwrap();
+    let starts = [one.await, two.await].map(|told| told.unwrap()[0].offsets.start().0);
+    transact.await.unwrap();
+    assert_eq!(disk.counts().of(OpKind::Sync) - before, 2, "they were not one group");
+    starts
+}
+
+#[tokio::test]
+async fn a_transaction_between_appends_of_its_group_keeps_its_place() {
+    let cases: [([&str; 3], [u64; 2], &[&str]); 3] = [
+        (["one", "one", "one"], [0, 4], &["a", "a", "t", "t", "b", "b"]),
+        (["other", "one", "one"], [0, 2], &["t", "t", "b", "b"]),
+        (["one", "one", "other"], [0, 0], &["a", "a", "t", "t"]),
+    ];
+    for (topics, starts, expected) in cases {
+        let disk = FaultDisk::new(1);
+        let journal = world(&disk).open().unwrap();
+        for name in ["held", "one", "other"] {
+            topic(&journal, name, 1).await;
+        }
+        let told = group_around_a_transaction(&disk, &journal, topics).await;
+        assert_eq!(told, starts, "{topics:?}");
+        let expected: Vec<_> = expected.iter().map(|value| value.as_bytes().to_vec()).collect();
+        assert_eq!(read_all(&journal, &partition("one", 0)).await, expected, "{topics:?}");
+        let disk = disk.reboot(Survival::Synced);
+        let journal = world(&disk).open().unwrap();
+        assert_eq!(read_all(&journal, &partition("one", 0)).await, expected, "{topics:?}");
+    }
 }
 
 #[tokio::test]
