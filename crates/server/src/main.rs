@@ -6,6 +6,7 @@
 
 mod accounting;
 mod admin;
+mod broken_invariant;
 mod cli;
 mod client;
 mod command;
@@ -35,6 +36,7 @@ use crate::cli::{Cli, Command, Global};
 use crate::exit::{Code, Failure};
 
 fn main() -> ExitCode {
+    broken_invariant::abort_on_panic_of_the_journal();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),

@@ -75,6 +75,11 @@ impl Sandbox {
         self.running.as_ref().expect("a node runs").1
     }
 
+    /// Returns the id of the node's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.running.as_ref().expect("a node runs").0.id()
+    }
+
     /// Starts a node and waits until it is ready.
     pub(crate) fn start(&mut self) -> Node {
         self.try_start_with(None).expect("no crash point is armed")
