@@ -1,8 +1,8 @@
 """Reads a table's message ids with PyIceberg and with DuckDB, each by its own way.
 
 Usage: read_table.py <lake directory> <table>
-Prints one JSON object: {"pyiceberg": [...], "duckdb": [...], "positions": <rows without a distinct
-(source, partition, offset)>}.
+Prints one JSON object: {"pyiceberg": [...], "duckdb": [...], "positions_repeated": <rows whose
+(source, partition, offset) another row has too>}.
 """
 
 import json
