@@ -110,6 +110,12 @@ impl Config {
         self.check_partition()
     }
 
+    /// Returns the age up to which rows that wait for their commit are still committed: half of
+    /// `stage_max`, the other half is room for clocks that disagree.
+    pub fn commit_age_max(&self) -> Duration {
+        self.stage_max / 2
+    }
+
     /// Returns the table's name, checked.
     pub fn table_name(&self) -> Result<TableName, ConfigError> {
         Ok(TableName::new(&self.table)?)

@@ -73,6 +73,7 @@ pub(crate) struct Config {
 struct Places {
     collector_topic: Span,
     event_bytes_max: Span,
+    append_bytes_max: Span,
 }
 
 impl Config {
@@ -155,6 +156,7 @@ fn decode(root: &Value<'_>) -> Option<Config> {
         config.places = Places {
             collector_topic: value.place_of("topic"),
             event_bytes_max: value.place_of("event_bytes_max"),
+            append_bytes_max: value.place_of("append_bytes_max"),
         };
         config.collector = collector::collector(&value).unwrap_or_default();
     }

@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_lake::{PartitionBy, TableName};
-use millstream_model::TopicName;
+use millstream_model::{ByteSize, TopicName};
 use millstream_pipeline::ColumnType;
 
 use super::problem::{Problems, did_you_mean};
 use super::source::Located;
+use super::units::format_duration;
 use super::{Config, PipelineSpec, SinkSpec};
 
-/// The most tasks of one role in one node.
+/// The most tasks that clean in one node.
 const TASKS_MAX: u32 = 64;
 
 /// Checks the whole.
@@ -25,6 +26,7 @@ pub(super) fn check(config: &Config, problems: &Problems) {
     for sink in &config.sinks {
         partition_column_is_a_time(sink, problems);
         sink_reads_what_is_written(config, sink, problems);
+        rows_are_committed_in_time(sink, problems);
     }
     tables_have_one_sink(config, problems);
     tasks_fit(config, problems);
@@ -161,6 +163,25 @@ fn sink_reads_what_is_written(config: &Config, sink: &SinkSpec, problems: &Probl
     }
 }
 
+/// Rows are committed before they are too old to be: else the sink would stage them again, for
+/// ever.
+fn rows_are_committed_in_time(sink: &SinkSpec, problems: &Problems) {
+    let worker = &sink.worker;
+    let age = worker.commit_interval + worker.commit_time_max;
+    let age_max = sink.commit_age_max();
+    if age > age_max {
+        let [interval, time, half] =
+            [worker.commit_interval, worker.commit_time_max, age_max].map(format_duration);
+        let message = format!(
+            "rows of {interval} (`commit_interval`) and {time} (`commit_time_max`) are too old to \
+             be committed: together at most half of `stage_max` ({half})"
+        );
+        let hint = "raise `stage_max`, or commit more often";
+        let path = format!("sinks.{}.commit_interval", sink.name.value);
+        problems.add_with_hint(sink.commit_interval_at, &path, message, hint);
+    }
+}
+
 /// A table has one committer, and a topic of events one schema.
 fn tables_have_one_sink(config: &Config, problems: &Problems) {
     let mut tables: BTreeMap<&TableName, &SinkSpec> = BTreeMap::new();
@@ -181,34 +202,57 @@ fn tables_have_one_sink(config: &Config, problems: &Problems) {
     }
 }
 
-/// A node owns a bounded number of tasks in each role.
+/// A node owns a bounded number of tasks that clean, and in all no more than its log opens.
 fn tasks_fit(config: &Config, problems: &Problems) {
-    let partitions = |name: &TopicName| {
-        let topic = config.topics.iter().find(|topic| topic.name.value == *name);
-        topic.map_or(0, |topic| topic.config.partitions)
-    };
     let mut sum = 0;
     for pipeline in &config.pipelines {
         let before = sum;
-        sum += partitions(&pipeline.from.value);
+        sum += config.partitions(&pipeline.from.value);
         if before <= TASKS_MAX && sum > TASKS_MAX {
             let message =
                 format!("{sum} partitions to clean; a node has at most {TASKS_MAX} tasks");
             problems.add(pipeline.from.at, &pipeline.from.path, message);
         }
     }
+    let tasks_max = config.log.tasks_max;
+    let mut tasks = 0;
+    let pipelines = config.pipelines.iter().map(|pipeline| &pipeline.from);
+    for from in pipelines.chain(config.sinks.iter().map(|sink| &sink.from)) {
+        let before = tasks;
+        tasks += config.partitions(&from.value) as usize;
+        if before <= tasks_max && tasks > tasks_max {
+            let message = format!(
+                "{tasks} tasks up to here, one for each partition that a pipeline or a sink \
+                 reads; `log.tasks_max` is {tasks_max}"
+            );
+            problems.add(from.at, &from.path, message);
+        }
+    }
 }
 
-/// The largest event the collector takes fits into one transaction, headers and all.
+/// The largest event the collector takes fits into one append and one transaction, headers and
+/// all; what it merges fits into one append.
 fn events_fit_the_log(config: &Config, problems: &Problems) {
+    let log = &config.log;
     let event = config.collector.event_bytes_max;
-    let half = config.log.transaction_bytes_max.bytes() / 2;
-    if event.bytes() > half {
+    let limits = [
+        ("log.transaction_bytes_max", log.transaction_bytes_max),
+        ("log.batch_bytes_max", log.batch_bytes_max),
+    ];
+    let is_exceeded = |(_, limit): &&(&str, ByteSize)| event.bytes() > limit.bytes() / 2;
+    if let Some((key, limit)) = limits.iter().find(is_exceeded) {
         let message = format!(
-            "events of {event} do not fit: at most half of `log.transaction_bytes_max` ({}), so \
-             that an event fits with its headers",
-            config.log.transaction_bytes_max,
+            "events of {event} do not fit: at most half of `{key}` ({limit}), so that an event \
+             fits with its headers",
         );
         problems.add(config.places.event_bytes_max, "collector.event_bytes_max", message);
+    }
+    let append = config.collector.append_bytes_max;
+    if append > log.batch_bytes_max {
+        let message = format!(
+            "appends of {append} do not fit: at most `log.batch_bytes_max` ({})",
+            log.batch_bytes_max
+        );
+        problems.add(config.places.append_bytes_max, "collector.append_bytes_max", message);
     }
 }

@@ -1,6 +1,7 @@
 //! The section `sinks`: from a topic to a table.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_lake::{PartitionBy, TableName};
 use millstream_model::TopicName;
@@ -9,7 +10,7 @@ use millstream_pipeline::{Column, ColumnType, Path, Schema, sink};
 use super::pipelines::check_name;
 use super::problem::did_you_mean;
 use super::section::{Field, OutOfRange, decode};
-use super::source::Located;
+use super::source::{Located, Span};
 use super::value::{Fields, Value};
 
 /// One sink.
@@ -27,6 +28,8 @@ pub(crate) struct SinkSpec {
     pub(crate) files: Files,
     /// How often it commits.
     pub(crate) worker: sink::Config,
+    /// Where `commit_interval` stands; the sink's name when it is not set.
+    pub(crate) commit_interval_at: Span,
     /// The columns of the table; `None` when they have problems of their own.
     pub(crate) schema: Option<Arc<Schema>>,
     /// Where each column stands in the file.
@@ -46,6 +49,11 @@ impl Default for Files {
 }
 
 impl SinkSpec {
+    /// Returns the age from which rows that wait for their commit are refused.
+    pub(crate) fn commit_age_max(&self) -> Duration {
+        self.files.0.commit_age_max()
+    }
+
     /// Returns the configuration of the sink's table; `None` when its columns have problems.
     pub(crate) fn table_config(&self) -> Option<millstream_lake::Config> {
         let partition_by = self.partition_by.as_ref().map(|by| by.value.clone());
@@ -104,6 +112,7 @@ fn sink(name: Located<String>, value: &Value<'_>) -> Option<SinkSpec> {
     let partition_by = fields.take("partition_by").and_then(|value| partition_by(&value));
     let files = decode(&mut fields, FILES_FIELDS, validate_files);
     let worker = decode(&mut fields, WORKER_FIELDS, validate_worker);
+    let commit_interval_at = value.place_of("commit_interval");
     let columns_value = fields.need("columns");
     let columns = columns_value.as_ref().and_then(columns);
     fields.finish();
@@ -111,7 +120,17 @@ fn sink(name: Located<String>, value: &Value<'_>) -> Option<SinkSpec> {
     let columns = columns.unwrap_or_default();
     let schema = columns_value.as_ref().and_then(|value| schema(value, &columns));
     let (from, table) = (from?, table?);
-    Some(SinkSpec { name, from, table, partition_by, files, worker, schema, columns })
+    Some(SinkSpec {
+        name,
+        from,
+        table,
+        partition_by,
+        files,
+        worker,
+        commit_interval_at,
+        schema,
+        columns,
+    })
 }
 
 fn table(value: &Value<'_>) -> Option<Located<TableName>> {

@@ -5,7 +5,8 @@
 //! kill comes from outside at a seeded moment), and posts until the node is dead. `SIGKILL` proves
 //! nothing about the disk's cache: power cuts are the crash-point test of the log crate.
 //!
-//! `MILLSTREAM_KILLS` sets the number of kills, `MILLSTREAM_SEED` the seed of all that is random.
+//! `MILLSTREAM_KILLS` sets the number of kills, `MILLSTREAM_SEED` the seed of all that is random;
+//! with `MILLSTREAM_READERS_REQUIRED` the test fails, and is not skipped, without its readers.
 
 mod client;
 mod events;
@@ -39,8 +40,11 @@ const TRIES_MAX: u64 = 10;
 const PATIENCE: Duration = Duration::from_secs(3);
 /// Small segments and frequent commits, so that every moment comes often.
 const CHANGES: [(&str, &str); 3] = [
-    // An event has to fit into half a transaction, or the configuration is refused.
-    ("  topic: events\n", "  topic: events\n  event_bytes_max: 256 KiB\n"),
+    // An event has to fit into half an append, or the configuration is refused.
+    (
+        "  topic: events\n",
+        "  topic: events\n  event_bytes_max: 256 KiB\n  append_bytes_max: 512 KiB\n",
+    ),
     ("commit_interval: 1 s", "commit_interval: 100 ms"),
     (
         "durability: fsync",
