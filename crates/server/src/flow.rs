@@ -1,9 +1,11 @@
 //! The flow of a node: which pipeline reads and writes which topic, which sink fills which table.
 //!
 //! A node writes it to `flow.json` in its data directory, so that `reconcile` and `dlq` can read
-//! the directory also when no node runs.
+//! the directory also when no node runs, and so that the next node sees what was renamed.
 
-use std::io;
+pub(crate) mod renamed;
+
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use millstream_model::{TaskId, TopicName};
@@ -103,7 +105,10 @@ impl Flow {
         let draft = data.join("flow.json.draft");
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
-        std::fs::write(&draft, text)?;
+        let mut file = std::fs::File::create(&draft)?;
+        file.write_all(&text)?;
+        // The next start reads it: a power cut may leave the last flow, but no half of this one.
+        file.sync_all()?;
         std::fs::rename(&draft, data.join("flow.json"))
     }
 

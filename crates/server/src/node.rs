@@ -28,7 +28,7 @@ use crate::command::offline::open_journal;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::Flow;
+use crate::flow::{Flow, renamed};
 use crate::observer::{Observed, Observer, Phase};
 use crate::presence::NodeInfo;
 use crate::role::{self, Built};
@@ -105,8 +105,9 @@ impl Node {
         NodeInfo::remove(data.path())
             .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
         let log: Arc<dyn Log> = Arc::new(journal.clone());
-        ensure_topics(cx, config, &*log).await?;
         let flow = Flow::of(config);
+        nothing_was_renamed(&data, &flow)?;
+        ensure_topics(cx, config, &*log).await?;
         flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
         let lake = Lake::open(&data.lake(), Seams::default())
             .await
@@ -198,6 +199,20 @@ fn start_worker(cx: &Context, kind: TaskKind, built: Built) -> Part<Vec<WorkerEr
 async fn left_opening(mut status: watch::Receiver<TaskStatus>) {
     // The sender is dropped only when the task has ended.
     drop(status.wait_for(|status| status.state != TaskState::Opening).await);
+}
+
+/// Refuses a flow in which a pipeline or a sink of the last run goes by another name.
+fn nothing_was_renamed(data: &DataDir, flow: &Flow) -> Result<(), Failure> {
+    let last = Flow::read(data.path()).map_err(|error| {
+        let hint = "it tells whether a pipeline or a sink was renamed; if none was since the last \
+                    run, remove the file and start again";
+        Failure::io(error, "read flow.json").with_hint(hint)
+    })?;
+    let Some(last) = last else { return Ok(()) };
+    renamed::check(&last, flow).map_err(|error| {
+        let hint = error.hint();
+        Failure::new(Code::Config, error).with_hint(hint)
+    })
 }
 
 /// Creates the topics, or finds them as they should be.

@@ -197,6 +197,17 @@ fn health_metrics_and_status_are_served() {
 }
 
 #[test]
+fn the_thread_whose_panic_ends_the_process_is_there_under_its_name() {
+    let mut sandbox = Sandbox::new();
+    sandbox.start();
+    let threads = std::fs::read_dir(format!("/proc/{}/task", sandbox.pid())).unwrap();
+    let names: Vec<String> = threads
+        .filter_map(|thread| std::fs::read_to_string(thread.unwrap().path().join("comm")).ok())
+        .collect();
+    assert!(names.iter().any(|name| name.trim() == "journal"), "{names:?}");
+}
+
+#[test]
 fn a_table_that_was_dropped_stops_its_sink_and_is_named() {
     let mut sandbox = Sandbox::new();
     sandbox.start();
@@ -270,6 +281,38 @@ fn another_number_of_partitions_is_refused() {
         "{}",
         output.stderr
     );
+}
+
+#[test]
+fn a_pipeline_or_a_sink_under_another_name_is_refused() {
+    let quickstart = include_str!("../../../../examples/quickstart.yaml");
+    let mut sandbox = Sandbox::with_config(quickstart);
+    sandbox.start();
+    assert_eq!(sandbox.post(&events(0, 10)).0, 200);
+    sandbox.settle();
+    assert_eq!(sandbox.stop(), 0);
+    let file = sandbox.data().join("../millstream.yaml");
+    for (section, refusal) in [
+        ("pipelines", "pipeline `events` is gone and the new pipeline `renamed` reads"),
+        ("sinks", "sink `events` is gone and the new sink `renamed` fills the same table `events`"),
+    ] {
+        let key = format!("\n{section}:\n  events:\n");
+        assert!(quickstart.contains(&key), "the quickstart has no `{key}`");
+        let changed = quickstart.replace(&key, &format!("\n{section}:\n  renamed:\n"));
+        std::fs::write(&file, changed).unwrap();
+        let run = ["run", "-c", file.to_str().unwrap()];
+        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
+        let output = sandbox.run(&[run.as_slice(), ports.as_slice()].concat());
+        assert_eq!(output.code, 78, "{}", output.stderr);
+        assert!(output.stderr.contains(refusal), "{}", output.stderr);
+        assert!(output.stderr.contains("`events` again"), "{}", output.stderr);
+    }
+    // Called as before, it goes on where it was.
+    std::fs::write(&file, quickstart).unwrap();
+    sandbox.start();
+    assert_eq!(sandbox.post(&events(10, 10)).0, 200);
+    sandbox.settle();
+    assert_eq!(stored(&sandbox), 20);
 }
 
 #[test]
