@@ -33,7 +33,8 @@ pub struct Config {
     pub retention: Duration,
     /// How long dead letters are kept at least, unless their topic says otherwise.
     pub dead_letters_retention: Duration,
-    /// How long a task that nobody opens any more still holds back retention.
+    /// How long a run of the journal lasts before tasks that nobody opened in it are forgotten and
+    /// hold back retention no more.
     pub orphan_hold: Duration,
     /// The most bytes that wait to be written.
     pub queue_bytes_max: ByteSize,

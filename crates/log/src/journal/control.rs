@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use millstream_model::{Epoch, LogPosition, TaskId, TopicId, TopicName, TopicPartition};
+use millstream_model::{Epoch, LogPosition, TaskId, Timestamp, TopicId, TopicName, TopicPartition};
 use uuid::Builder;
 
 use super::change::{Change, NumberedTopic, OpenTask, Place};
@@ -19,10 +19,21 @@ use crate::error::{AdminError, OpenError, PositionRefused};
 use crate::topic::{Topic, TopicConfig};
 
 /// What happened since the journal was opened.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Run {
+    /// When it was opened: before, nobody could open a task.
+    pub start: Timestamp,
     /// The tasks opened in this run, by number.
     pub opened: BTreeSet<u64>,
+    /// The registered tasks that somebody asked for in this run, by number. Those whose open was
+    /// refused are here as well: they are in use, and forgetting them would let them begin anew.
+    pub wanted: BTreeSet<u64>,
+}
+
+impl Run {
+    pub(super) fn new(start: Timestamp) -> Self {
+        Self { start, opened: BTreeSet::new(), wanted: BTreeSet::new() }
+    }
 }
 
 impl JournalThread {
@@ -48,11 +59,14 @@ impl JournalThread {
     /// Gives a task a new owner. Requests are done in order, so whatever an older owner had on
     /// its way is settled by now, and whatever it sends later carries the older epoch.
     fn open_task(&mut self, owner: &Owner) -> Result<OpenedTask, OpenError> {
+        let known = known_task(&self.shared.state(), owner).map(|task| task.number);
+        self.run.wanted.extend(known);
         let open = self.prepare_open(owner)?;
         let number = open.number;
         let epoch = open.epoch;
         self.commit_change(Change::Open(open))?;
         self.run.opened.insert(number);
+        self.run.wanted.insert(number);
         let state = self.shared.state();
         let task = state.tasks.numbered(number).expect("it was opened just now");
         Ok(OpenedTask { number, epoch, committed: committed_of(task, &state) })
@@ -67,9 +81,7 @@ impl JournalThread {
         }
         inputs.sort_unstable();
         inputs.dedup();
-        let known = state.tasks.named(&owner.task);
-        let renamed = || owner.renamed_from.as_ref().and_then(|old| state.tasks.named(old));
-        let task = known.or_else(renamed);
+        let task = known_task(&state, owner);
         let number = task.map_or_else(|| state.tasks.next_number(), |task| task.number);
         let tasks_max = self.shared.config.tasks_max;
         if !self.run.opened.contains(&number) && self.run.opened.len() >= tasks_max {
@@ -145,6 +157,12 @@ impl JournalThread {
         self.shared.publish([place.key].into_iter());
         Ok(())
     }
+}
+
+/// Returns what is registered for a task, if need be under its old name.
+fn known_task<'a>(state: &'a State, owner: &Owner) -> Option<&'a Task> {
+    let renamed = || owner.renamed_from.as_ref().and_then(|old| state.tasks.named(old));
+    state.tasks.named(&owner.task).or_else(renamed)
 }
 
 /// Checks that a task can go on from what it committed: never skipped, never rounded.

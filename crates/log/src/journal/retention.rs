@@ -139,14 +139,17 @@ impl JournalThread {
         Ok(())
     }
 
-    /// Forgets tasks that nobody opened for long: their configuration is gone.
+    /// Forgets tasks that nobody asked for in all of a long run: their configuration is gone. How
+    /// long they were quiet before the run says nothing, they may be opened in a moment.
     fn release_orphans(&mut self) {
         let now = self.shared.clock.now();
         let hold = self.shared.config.orphan_hold;
+        let run = &self.run;
         let orphans: Vec<(u64, String)> = {
             let state = self.shared.state();
-            let is_orphan = |number, active| {
-                !self.run.opened.contains(&number) && now.saturating_since(active) >= hold
+            let is_orphan = |number, active: Timestamp| {
+                let quiet = now.saturating_since(active.max(run.start));
+                !run.wanted.contains(&number) && quiet >= hold
             };
             let tasks = state.tasks.iter().filter(|task| is_orphan(task.number, task.active));
             tasks.map(|task| (task.number, task.name.to_string())).collect()

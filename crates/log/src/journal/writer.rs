@@ -87,12 +87,13 @@ impl JournalThread {
             ceiling: Duration::from_secs(5),
         };
         let backoff = retry::Backoff::new(settings, Rng::from_seed(rng.next_u64()));
+        let run = Run::new(shared.clock.now());
         let mut thread = Self {
             shared,
             place: Place::Writing(Box::new(active)),
             rng,
             backoff,
-            run: Run::default(),
+            run,
             bytes_sealed: 0,
             reserve: Reserve::default(),
             maintained: Instant::now(),

@@ -8,7 +8,7 @@ use millstream_runtime::disk::fault::{FaultDisk, Survival};
 
 use super::{World, append, batch, cx, owner, partition, read_all, small, topic, topic_of};
 use crate::contract::{Log, LogAdmin, Opened};
-use crate::error::{AdminError, PositionRefused, ReaderError};
+use crate::error::{AdminError, OpenError, PositionRefused, ReaderError};
 use crate::journal::Journal;
 use crate::topic::TopicKind;
 use crate::transaction::{Consumed, Transaction};
@@ -148,6 +148,49 @@ async fn a_task_that_nobody_opens_any_more_holds_for_a_while_only() {
     journal.maintain().await;
     assert_eq!(journal.tasks(&cx()).await.unwrap().len(), 0);
     assert!(start(&journal, "events").await > 5);
+}
+
+#[tokio::test]
+async fn a_task_that_was_quiet_before_a_restart_is_not_taken_for_an_orphan() {
+    let disk = FaultDisk::new(1);
+    let mut world = world(&disk);
+    let journal = world.open().unwrap();
+    topic(&journal, "events", 1).await;
+    let quiet = owner("quiet", &[partition("events", 0)]);
+    let mut opened = journal.open(&cx(), &quiet).await.unwrap();
+    fill(&journal, "events", 10).await;
+    consume(&journal, &mut opened, "events", 4).await;
+    world.clock.advance(8 * DAY);
+    journal.maintain().await;
+    drop((opened, journal));
+    let journal = world.open().unwrap();
+    journal.maintain().await;
+    let opened = journal.open(&cx(), &quiet).await.unwrap();
+    assert!(opened.committed.began);
+    assert_eq!(opened.committed.consumed[&quiet.inputs[0]].offset.0, 4);
+}
+
+#[tokio::test]
+async fn a_task_whose_open_is_refused_is_not_taken_for_an_orphan() {
+    let disk = FaultDisk::new(1);
+    let mut world = world(&disk);
+    let journal = world.open().unwrap();
+    topic(&journal, "events", 2).await;
+    let mut task = owner("task", &[partition("events", 0)]);
+    let mut opened = journal.open(&cx(), &task).await.unwrap();
+    fill(&journal, "events", 10).await;
+    consume(&journal, &mut opened, "events", 4).await;
+    drop((opened, journal));
+    let journal = world.open().unwrap();
+    task.inputs.push(partition("events", 1));
+    for _ in 0..2 {
+        let refused = journal.open(&cx(), &task).await;
+        let is_refused = matches!(refused, Err(OpenError::Position(PositionRefused::Lost { .. })));
+        assert!(is_refused, "{refused:?}");
+        world.clock.advance(8 * DAY);
+        journal.maintain().await;
+    }
+    assert_eq!(journal.tasks(&cx()).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
