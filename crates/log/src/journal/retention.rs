@@ -96,7 +96,7 @@ impl JournalThread {
                         [] => None,
                         keys => Some(archive_segment(&shared, &segment, keys)?),
                     };
-                    trims.extend(places.into_iter().map(|place| (place.key, place)));
+                    places.into_iter().for_each(|place| keep_later(&mut trims, place));
                     deleted.push((segment, copy));
                 }
             }
@@ -177,6 +177,15 @@ impl JournalThread {
         if is_consumed && self.roll().is_err() {
             warn!("journal cannot begin a segment to make room");
         }
+    }
+}
+
+/// Notes where a partition is to begin. The archive is looked at last and holds what comes first:
+/// its places must not replace the journal's.
+fn keep_later(trims: &mut BTreeMap<PartitionKey, Place>, place: Place) {
+    let kept = trims.entry(place.key).or_insert(place);
+    if kept.offset < place.offset {
+        *kept = place;
     }
 }
 
