@@ -34,7 +34,8 @@ use crate::topic::TopicKind;
 /// The most segments that one round deletes: bounds how long a group waits.
 const SEGMENTS_PER_ROUND: usize = 16;
 
-/// The share of `bytes_max`, in percent, above which what everybody has read goes at once.
+/// The share of `bytes_max`, in percent, above which what everybody has read goes at once, dead
+/// letters excepted.
 const PRESSURE_PERCENT: u64 = 80;
 
 /// What is to be done with a segment.
@@ -220,7 +221,9 @@ impl Judge<'_> {
         for (key, _, end) in ranges.into_iter().filter(|(key, _, end)| lives(key, end)) {
             let Some(entry) = self.state.topics.numbered(key.topic) else { continue };
             let keep = self.keep_for(entry);
-            let outlives = keep > self.config.retention;
+            // Nobody can make dead letters again: short room does not shorten their time.
+            let is_dead_letters = entry.topic.config.kind == TopicKind::DeadLetters;
+            let outlives = is_dead_letters || keep > self.config.retention;
             let is_read = is_consumed_by_all(self.state, key, end);
             let has_aged = age >= keep || (self.is_pressed && !outlives);
             if is_read && has_aged {

@@ -197,6 +197,29 @@ async fn a_task_whose_open_is_refused_is_not_taken_for_an_orphan() {
 }
 
 #[tokio::test]
+async fn dead_letters_stay_for_their_time_even_when_room_is_short() {
+    let disk = FaultDisk::new(1);
+    let mut world = world(&disk);
+    world.config.dead_letters_retention = DAY / 2;
+    let journal = world.open().unwrap();
+    topic(&journal, "events", 1).await;
+    topic_of(&journal, "dead", 1, TopicKind::DeadLetters).await;
+    let dead = partition("dead", 0);
+    append(&journal, &dead, &[b"first", b"second"]).await;
+    // More than four fifths of 4 MiB.
+    fill(&journal, "events", 175).await;
+    journal.maintain().await;
+    assert!(start(&journal, "events").await > 0, "room is not short: {:?}", journal.stats());
+    assert_eq!(read_all(&journal, &dead).await, [b"first".to_vec(), b"second".to_vec()]);
+    // A round deletes a few segments only.
+    world.clock.advance(DAY);
+    for _ in 0..5 {
+        journal.maintain().await;
+    }
+    assert_eq!(start(&journal, "dead").await, 2);
+}
+
+#[tokio::test]
 async fn trim_makes_room_but_never_passes_a_task() {
     let disk = FaultDisk::new(1);
     let journal = world(&disk).open().unwrap();
