@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod full;
 mod kill;
 mod lifecycle;
 mod sandbox;

@@ -1,0 +1,92 @@
+//! A node whose journal is full: it refuses, keeps what it took, and takes more once there is room.
+
+use std::time::Duration;
+
+use crate::sandbox::Sandbox;
+
+/// How long a full node may take to drain; only a hang takes as long.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Far more requests than fit.
+const REQUESTS_MAX: usize = 2_000;
+/// A journal of 8 MiB in segments of 1 MiB.
+const SMALL: &str = "\
+log:
+  bytes_max: 8 MiB
+  segment_bytes_max: 1 MiB
+  group_bytes_max: 512 KiB
+  batch_bytes_max: 512 KiB
+  transaction_bytes_max: 1 MiB
+  reserve_bytes: 256 KiB
+  disk_free_min: 1 MiB
+";
+
+#[test]
+fn a_full_journal_refuses_until_its_backlog_has_drained_and_loses_nothing() {
+    let mut sandbox = Sandbox::with_config(&configuration());
+    sandbox.start();
+    assert_eq!(sandbox.post(&batch(0)).0, 200);
+    sandbox.settle();
+
+    // Without its warehouse the sink cannot move on, and nothing it has not read can go.
+    let warehouse = sandbox.data().join("lake/warehouse");
+    let away = sandbox.data().join("warehouse.away");
+    std::fs::rename(&warehouse, &away).unwrap();
+    std::fs::write(&warehouse, "not a directory").unwrap();
+    let accepted = 1 + post_until_refused(&sandbox);
+    let (status, reasons) = sandbox.get("/readyz");
+    assert_eq!(status, 503, "a full node is not ready: {reasons}");
+
+    std::fs::remove_file(&warehouse).unwrap();
+    std::fs::rename(&away, &warehouse).unwrap();
+    sandbox.wait_until("intake returns by itself", PATIENCE, |sandbox| {
+        sandbox.post("[]").0 == 200 && sandbox.get("/readyz").0 == 200
+    });
+    assert_eq!(sandbox.post(&batch(accepted)).0, 200);
+    sandbox.settle();
+    let rows = sandbox.query("SELECT count(*) AS n, count(DISTINCT message_id) AS ids FROM events");
+    let expected = (accepted + 1) * EVENTS;
+    println!("{expected} events through a full journal");
+    assert_eq!(rows, serde_json::json!([{ "n": expected, "ids": expected }]));
+}
+
+/// Events in one request.
+const EVENTS: usize = 100;
+
+/// Posts until the first 503 and returns how many requests were accepted before it.
+fn post_until_refused(sandbox: &Sandbox) -> usize {
+    for request in 0..REQUESTS_MAX {
+        let (status, body) = sandbox.post(&batch(1 + request));
+        match status {
+            200 => {}
+            503 => return request,
+            _ => panic!("unexpected answer {status}: {body}"),
+        }
+    }
+    panic!("{REQUESTS_MAX} requests fitted into 8 MiB");
+}
+
+fn batch(request: usize) -> String {
+    let event = |number: usize| {
+        serde_json::json!({
+            "message_id": format!("{request}-{number}"),
+            "event": "view",
+            "user_id": "u",
+            "timestamp": "2026-11-22 10:11:12",
+            "properties": { "filler": "x".repeat(900) },
+        })
+    };
+    serde_json::Value::Array((0..EVENTS).map(event).collect()).to_string()
+}
+
+/// Returns the quickstart's configuration with a small journal.
+fn configuration() -> String {
+    let quickstart = include_str!("../../../../examples/quickstart.yaml");
+    let (before, rest) = quickstart.split_once("log:\n").unwrap();
+    let (_log, after) = rest.split_once("\n\n").unwrap();
+    let before = before.replace(
+        "  topic: events\n",
+        "  topic: events\n  event_bytes_max: 256 KiB\n  append_bytes_max: 256 KiB\n",
+    );
+    let after = after.replace("commit_interval: 1 s", "commit_interval: 100 ms");
+    format!("{before}{SMALL}\n{after}")
+}
