@@ -72,8 +72,11 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Copy, Default)]
 struct Places {
     collector_topic: Span,
-    event_bytes_max: Span,
-    append_bytes_max: Span,
+    event_bytes_max: Option<Span>,
+    append_bytes_max: Option<Span>,
+    batch_bytes_max: Option<Span>,
+    transaction_bytes_max: Option<Span>,
+    tasks_max: Option<Span>,
 }
 
 impl Config {
@@ -150,21 +153,29 @@ fn decode(root: &Value<'_>) -> Option<Config> {
             places: Places::default(),
         }
     } else {
-        Config::quickstart()
+        // What stands in the quickstart does not stand in this file.
+        Config { places: Places::default(), ..Config::quickstart() }
     };
     if let Some(value) = collector {
         config.places = Places {
             collector_topic: value.place_of("topic"),
-            event_bytes_max: value.place_of("event_bytes_max"),
-            append_bytes_max: value.place_of("append_bytes_max"),
+            event_bytes_max: value.place_of_key("event_bytes_max"),
+            append_bytes_max: value.place_of_key("append_bytes_max"),
+            ..config.places
         };
         config.collector = collector::collector(&value).unwrap_or_default();
     }
     if let Some(admin) = admin.and_then(|value| admin::admin(&value)) {
         config.admin = admin;
     }
-    if let Some(log) = log.and_then(|value| log::log(&value)) {
-        config.log = log;
+    if let Some(value) = log {
+        config.places = Places {
+            batch_bytes_max: value.place_of_key("batch_bytes_max"),
+            transaction_bytes_max: value.place_of_key("transaction_bytes_max"),
+            tasks_max: value.place_of_key("tasks_max"),
+            ..config.places
+        };
+        config.log = log::log(&value).unwrap_or_default();
     }
     Some(config)
 }

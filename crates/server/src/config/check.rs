@@ -214,38 +214,38 @@ fn tasks_fit(config: &Config, problems: &Problems) {
             problems.add(pipeline.from.at, &pipeline.from.path, message);
         }
     }
+    let froms = config.pipelines.iter().map(|pipeline| &pipeline.from);
+    let froms = froms.chain(config.sinks.iter().map(|sink| &sink.from));
+    let tasks: u32 = froms.clone().map(|from| config.partitions(&from.value)).sum();
     let tasks_max = config.log.tasks_max;
-    let mut tasks = 0;
-    let pipelines = config.pipelines.iter().map(|pipeline| &pipeline.from);
-    for from in pipelines.chain(config.sinks.iter().map(|sink| &sink.from)) {
-        let before = tasks;
-        tasks += config.partitions(&from.value) as usize;
-        if before <= tasks_max && tasks > tasks_max {
-            let message = format!(
-                "{tasks} tasks up to here, one for each partition that a pipeline or a sink \
-                 reads; `log.tasks_max` is {tasks_max}"
-            );
-            problems.add(from.at, &from.path, message);
-        }
+    let Some(last) = froms.last().filter(|_| tasks as usize > tasks_max) else { return };
+    let message = format!(
+        "there are {tasks} tasks, one for each partition that a pipeline or a sink reads; the log \
+         opens at most {tasks_max} (`log.tasks_max`)"
+    );
+    match config.places.tasks_max {
+        Some(at) => problems.add(at, "log.tasks_max", message),
+        None => problems.add(last.at, &last.path, message),
     }
 }
 
 /// The largest event the collector takes fits into one append and one transaction, headers and
 /// all; what it merges fits into one append.
 fn events_fit_the_log(config: &Config, problems: &Problems) {
-    let log = &config.log;
+    let (log, places) = (&config.log, &config.places);
     let event = config.collector.event_bytes_max;
     let limits = [
-        ("log.transaction_bytes_max", log.transaction_bytes_max),
-        ("log.batch_bytes_max", log.batch_bytes_max),
+        ("transaction_bytes_max", log.transaction_bytes_max, places.transaction_bytes_max),
+        ("batch_bytes_max", log.batch_bytes_max, places.batch_bytes_max),
     ];
-    let is_exceeded = |(_, limit): &&(&str, ByteSize)| event.bytes() > limit.bytes() / 2;
-    if let Some((key, limit)) = limits.iter().find(is_exceeded) {
+    let is_exceeded = |(_, limit, _): &&(_, ByteSize, _)| event.bytes() > limit.bytes() / 2;
+    if let Some((key, limit, limit_at)) = limits.iter().find(is_exceeded) {
         let message = format!(
-            "events of {event} do not fit: at most half of `{key}` ({limit}), so that an event \
+            "events of {event} do not fit: at most half of `log.{key}` ({limit}), so that an event \
              fits with its headers",
         );
-        problems.add(config.places.event_bytes_max, "collector.event_bytes_max", message);
+        let at = places.event_bytes_max.or(*limit_at).unwrap_or_default();
+        problems.add(at, "collector.event_bytes_max", message);
     }
     let append = config.collector.append_bytes_max;
     if append > log.batch_bytes_max {
@@ -253,6 +253,7 @@ fn events_fit_the_log(config: &Config, problems: &Problems) {
             "appends of {append} do not fit: at most `log.batch_bytes_max` ({})",
             log.batch_bytes_max
         );
-        problems.add(config.places.append_bytes_max, "collector.append_bytes_max", message);
+        let at = places.append_bytes_max.or(places.batch_bytes_max).unwrap_or_default();
+        problems.add(at, "collector.append_bytes_max", message);
     }
 }

@@ -42,9 +42,14 @@ impl<'n> Value<'n> {
     /// Returns where the value of `key` stands in this section; without one, the section's own
     /// name.
     pub(crate) fn place_of(&self, key: &str) -> Span {
-        let Kind::Mapping(entries) = &self.node.kind else { return self.name_at };
+        self.place_of_key(key).unwrap_or(self.name_at)
+    }
+
+    /// Returns where the value of `key` stands in this section, if it does.
+    pub(crate) fn place_of_key(&self, key: &str) -> Option<Span> {
+        let Kind::Mapping(entries) = &self.node.kind else { return None };
         let entry = entries.iter().find(|entry| entry.key == key);
-        entry.map_or(self.name_at, |entry| entry.value.at)
+        entry.map(|entry| entry.value.at)
     }
 
     /// Returns the path of keys.
