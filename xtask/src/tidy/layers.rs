@@ -15,6 +15,8 @@ const REMEDY_EDGE: &str = "depend on a lower layer, move the code, or open a dec
 enum Layer {
     /// Part of the product; higher numbers use lower ones.
     Product(u8),
+    /// Support of tests: every crate may use it as a dev-dependency, and tools in any way.
+    Test,
     /// Tools: they may use everything, nothing uses them.
     Dev,
 }
@@ -42,6 +44,7 @@ fn read_table(table: &SourceFile) -> BTreeMap<String, Layer> {
         let (Some(number), Some(names)) = (cells.next(), cells.next()) else { continue };
         let layer = match (number, number.parse()) {
             ("dev", _) => Layer::Dev,
+            ("test", _) => Layer::Test,
             (_, Ok(number)) => Layer::Product(number),
             _ => continue,
         };
@@ -66,8 +69,8 @@ fn check_manifest(
         findings.push(Finding::new(&file.path, 1, what, "add it to the layer it belongs to"));
         return;
     };
-    for (dependency, line) in sections.iter().flat_map(dependencies) {
-        let Some(other) = dependency.strip_prefix(PREFIX).filter(|other| *other != short) else {
+    for Dependency { name, line, for_tests } in sections.iter().flat_map(dependencies) {
+        let Some(other) = name.strip_prefix(PREFIX).filter(|other| *other != short) else {
             continue;
         };
         let Some(&below) = layers.get(other) else {
@@ -80,31 +83,43 @@ fn check_manifest(
             ));
             continue;
         };
-        if below >= layer {
+        if below >= layer && !(below == Layer::Test && for_tests) {
             let what = format!("`{short}` ({layer}) depends on `{other}` ({below})");
             findings.push(Finding::new(&file.path, line, what, REMEDY_EDGE));
         }
     }
 }
 
-/// Returns the names a section depends on, in all the ways a manifest can say it.
-fn dependencies(section: &manifest::Section) -> Vec<(String, usize)> {
+/// One thing that a crate depends on.
+struct Dependency {
+    name: String,
+    line: usize,
+    /// Whether only tests see it.
+    for_tests: bool,
+}
+
+/// Returns what a section depends on, in all the ways a manifest can say it.
+fn dependencies(section: &manifest::Section) -> Vec<Dependency> {
     const KINDS: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
-    let name = section.name.rsplit_once("dependencies.");
-    if let Some((_, dependency)) = name {
-        return vec![(dependency.to_owned(), section.line)];
+    let for_tests = section.name.split('.').any(|part| part == "dev-dependencies");
+    if let Some((_, name)) = section.name.rsplit_once("dependencies.") {
+        return vec![Dependency { name: name.to_owned(), line: section.line, for_tests }];
     }
     let last = section.name.rsplit('.').next().unwrap_or_default();
     if !KINDS.contains(&last) || section.name.starts_with("workspace") {
         return Vec::new();
     }
-    section.entries.iter().map(|entry| (entry.key.clone(), entry.line)).collect()
+    let entries = section.entries.iter();
+    entries
+        .map(|entry| Dependency { name: entry.key.clone(), line: entry.line, for_tests })
+        .collect()
 }
 
 impl std::fmt::Display for Layer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Product(number) => write!(f, "layer {number}"),
+            Self::Test => f.write_str("test"),
             Self::Dev => f.write_str("dev"),
         }
     }

