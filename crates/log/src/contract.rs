@@ -78,9 +78,9 @@ pub trait Log: Debug + Send + Sync {
     /// Appends records without an owner; all of them, atomically, or none.
     ///
     /// Never waits: a full log answers at once. The returned future resolves when the records
-    /// are durable (L1), also if it is dropped; only then may a client be told. A Kafka log,
-    /// which has no atomic append over partitions, resolves with the first error, and then an
-    /// unknown part of the batch is stored.
+    /// are durable (L1), also if it is dropped; only then may a client be told. A Kafka log has no
+    /// atomic append: where it stored a part, it resolves with each record's own outcome
+    /// ([`EnqueueError::Records`]), and a batch's offsets may have control records in between.
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError>;
 
     /// Starts reading one partition at `from`.
@@ -130,7 +130,9 @@ pub trait LogAdmin: Debug + Send + Sync {
     /// Returns every topic, by name.
     async fn topics(&self, cx: &Context) -> Result<Vec<Topic>, AdminError>;
 
-    /// Returns every task that was ever opened and not released.
+    /// Returns every task that was ever opened and not released. A log releases a task that left
+    /// the configuration long ago: it holds back no records, but what it committed stays. Opened
+    /// again it goes on there, or is refused when the records are gone ([`OpenError::Position`]).
     async fn tasks(&self, cx: &Context) -> Result<Vec<TaskId>, AdminError>;
 
     /// Makes records before `before` unreadable and lets retention take their space.

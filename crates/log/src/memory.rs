@@ -162,6 +162,12 @@ impl MemoryLog {
         self.shared.change(State::maintain);
     }
 
+    /// Lets go of a task that left the configuration, as a journal does after `orphan_hold`: it
+    /// holds back no records, and what it committed is there should it come back.
+    pub fn release_task(&self, task: &millstream_model::TaskId) {
+        self.shared.change(|state| state.tasks.release(task));
+    }
+
     /// Returns a copy of what is durable as a log opened anew, under a new incarnation; this one
     /// goes on as if nothing happened. Opened later, the copy is a restored backup.
     pub fn backup(&self) -> Self {

@@ -151,7 +151,8 @@ impl LogAdmin for Journal {
     async fn tasks(&self, cx: &Context) -> Result<Vec<TaskId>, AdminError> {
         cx.check()?;
         let state = self.inner.shared.state();
-        let mut tasks: Vec<TaskId> = state.tasks.iter().map(|task| task.name.clone()).collect();
+        let registered = state.tasks.iter().filter(|task| !task.is_released());
+        let mut tasks: Vec<TaskId> = registered.map(|task| task.name.clone()).collect();
         tasks.sort();
         Ok(tasks)
     }

@@ -27,6 +27,7 @@ use super::error::{FileError, at_path};
 use super::removal::{remove_if_there, remove_or_warn};
 use super::segment::{Home, Segment};
 use super::state::State;
+use super::task_table::Task;
 use super::topic_table::TopicEntry;
 use super::writer::JournalThread;
 use crate::topic::TopicKind;
@@ -140,24 +141,24 @@ impl JournalThread {
         Ok(())
     }
 
-    /// Forgets tasks that nobody asked for in all of a long run: their configuration is gone. How
-    /// long they were quiet before the run says nothing, they may be opened in a moment.
+    /// Lets go of tasks that nobody asked for in all of a long run: their configuration is gone.
+    /// How long they were quiet before the run says nothing, they may be opened in a moment.
     fn release_orphans(&mut self) {
         let now = self.shared.clock.now();
         let hold = self.shared.config.orphan_hold;
         let run = &self.run;
         let orphans: Vec<(u64, String)> = {
             let state = self.shared.state();
-            let is_orphan = |number, active: Timestamp| {
-                let quiet = now.saturating_since(active.max(run.start));
-                !run.wanted.contains(&number) && quiet >= hold
+            let is_orphan = |task: &&Task| {
+                let quiet = now.saturating_since(task.active.max(run.start));
+                !run.wanted.contains(&task.number) && quiet >= hold
             };
-            let tasks = state.tasks.iter().filter(|task| is_orphan(task.number, task.active));
+            let tasks = state.tasks.iter().filter(|task| task.is_releasable()).filter(is_orphan);
             tasks.map(|task| (task.number, task.name.to_string())).collect()
         };
         for (number, task) in orphans {
             match self.commit_change(Change::Release(number)) {
-                Ok(()) => info!(task, "task was not opened for long, its positions are released"),
+                Ok(()) => info!(task, "task was not opened for long, it holds records no more"),
                 Err(_met_again) => return,
             }
         }

@@ -21,10 +21,23 @@ pub(super) struct Task {
     pub began: bool,
     /// When it was last opened or committed.
     pub active: Timestamp,
+    /// What it reads, and holds back until it has; nothing once the task is released.
     pub inputs: Vec<PartitionKey>,
     /// The next offset of each input and the incarnation of the record before it.
     pub consumed: BTreeMap<PartitionKey, (Incarnation, Offset)>,
     pub positions: BTreeMap<SourceId, Bytes>,
+}
+
+impl Task {
+    /// Returns whether releasing the task would let go of anything.
+    pub(super) fn is_releasable(&self) -> bool {
+        !self.began || !self.inputs.is_empty()
+    }
+
+    /// Returns whether the task was released and not opened since.
+    pub(super) fn is_released(&self) -> bool {
+        self.began && self.inputs.is_empty() && !self.consumed.is_empty()
+    }
 }
 
 /// All tasks, by number and by name.
@@ -166,10 +179,18 @@ impl TaskTable {
         Ok(())
     }
 
-    /// Forgets a task.
+    /// Lets go of a task: from now on it holds back no records.
+    ///
+    /// What it committed stays, without an end: forgotten, a task that comes back would do again
+    /// whatever is still readable. A task that never began has nothing to remember.
     pub(super) fn release(&mut self, number: u64) -> Result<(), &'static str> {
-        let task = self.by_number.remove(&number).ok_or("release of an unknown task")?;
-        self.by_name.remove(&task.name);
+        let task = self.by_number.get_mut(&number).ok_or("release of an unknown task")?;
+        task.inputs.clear();
+        if !task.began {
+            let name = task.name.clone();
+            self.by_number.remove(&number);
+            self.by_name.remove(&name);
+        }
         Ok(())
     }
 }

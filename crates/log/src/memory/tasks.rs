@@ -24,6 +24,8 @@ struct Task {
     /// What the owner reads, and where it starts as long as it committed nothing.
     inputs: BTreeMap<TopicPartition, LogPosition>,
     committed: Committed,
+    /// Whether it left the configuration long ago: it holds back no records.
+    is_released: bool,
 }
 
 impl Task {
@@ -46,7 +48,8 @@ impl Tasks {
     }
 
     pub(super) fn ids(&self) -> Vec<TaskId> {
-        self.tasks.keys().cloned().collect()
+        let registered = self.tasks.iter().filter(|(_, task)| !task.is_released);
+        registered.map(|(id, _)| id.clone()).collect()
     }
 
     pub(super) fn is_owner(&self, owner: &Ownership) -> bool {
@@ -64,10 +67,23 @@ impl Tasks {
 
     /// Returns the task that holds a partition back most, and where it stands.
     pub(super) fn slowest(&self, partition: &TopicPartition) -> Option<(TaskId, Offset)> {
-        let positions = self.tasks.iter().filter_map(|(id, task)| {
+        let holding = self.tasks.iter().filter(|(_, task)| !task.is_released);
+        let positions = holding.filter_map(|(id, task)| {
             task.position(partition).map(|position| (id.clone(), position.offset))
         });
         positions.min_by_key(|(_, offset)| *offset)
+    }
+
+    /// Lets go of a task; see [`super::MemoryLog::release_task`].
+    pub(super) fn release(&mut self, id: &TaskId) {
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        // The next owner is fenced off from this one, and the numbers go on.
+        task.epoch = Epoch(task.epoch.0 + 1);
+        task.is_released = true;
+        self.open.remove(id);
+        if !task.committed.began {
+            self.tasks.remove(id);
+        }
     }
 
     /// Takes over what a committed transaction says.
@@ -113,6 +129,7 @@ impl State {
             epoch: Epoch(0),
             inputs: BTreeMap::new(),
             committed: Committed::default(),
+            is_released: false,
         });
         task.epoch = Epoch(task.epoch.0 + 1);
         Ok(task.epoch)
@@ -152,6 +169,7 @@ impl State {
         let task = self.tasks.tasks.get_mut(&owner.task);
         let task = task.expect("nobody removes a task between its fence and here");
         task.inputs = inputs;
+        task.is_released = false;
         Ok(Some(task.committed.clone()))
     }
 

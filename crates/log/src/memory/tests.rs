@@ -9,7 +9,7 @@ use millstream_runtime::{Clock, Context, Rng};
 
 use super::{Fullness, Gaps, MemoryLog, Outcome};
 use crate::contract::{FetchLimits, Log, Owner};
-use crate::error::{EnqueueError, TransactError};
+use crate::error::{EnqueueError, OpenError, TransactError};
 use crate::topic::{TopicConfig, TopicKind};
 use crate::transaction::Transaction;
 
@@ -123,4 +123,28 @@ async fn retention_takes_what_is_old_enough() {
     log.enqueue(vec![(partition(), batch(&["new"]))]).unwrap().await.unwrap();
     log.maintain();
     assert_eq!(log.bounds(&cx, &partition()).await.unwrap().start.offset, Offset(2));
+}
+
+#[tokio::test]
+async fn a_released_task_holds_nothing_back_and_keeps_what_it_committed() {
+    let (clock, log) = log_with_topic().await;
+    let cx = Context::background();
+    let reading = Owner { inputs: vec![partition()], ..owner() };
+    log.enqueue(vec![(partition(), batch(&["a", "b"]))]).unwrap().await.unwrap();
+    let mut opened = log.open(&cx, &reading).await.unwrap();
+    let mark = Transaction { records: Vec::new(), ..transaction("mark") };
+    opened.writer.transact(&cx, mark).await.unwrap();
+    log.release_task(&reading.task);
+    assert!(log.admin().tasks(&cx).await.unwrap().is_empty());
+    let fenced = opened.writer.transact(&cx, transaction("late")).await.unwrap_err();
+    assert!(matches!(fenced, TransactError::Fenced { .. }), "{fenced}");
+
+    let opened = log.open(&cx, &reading).await.unwrap();
+    assert_eq!(opened.committed.positions[&SourceId::new("source").unwrap()], "mark");
+    log.release_task(&reading.task);
+    clock.advance(Duration::from_secs(61));
+    log.maintain();
+    assert_eq!(log.bounds(&cx, &partition()).await.unwrap().start.offset, Offset(2));
+    let refused = log.open(&cx, &reading).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Position(_)), "its records are gone: {refused}");
 }

@@ -154,6 +154,49 @@ async fn a_task_that_nobody_opens_any_more_holds_for_a_while_only() {
 }
 
 #[tokio::test]
+async fn a_released_task_goes_on_where_it_stood_if_its_records_are_there() {
+    let disk = FaultDisk::new(1);
+    let mut world = world(&disk);
+    // Nothing is due by age: what is released stays readable until room is short.
+    world.config.retention = 100 * DAY;
+    let journal = world.open().unwrap();
+    topic(&journal, "events", 1).await;
+    let task = owner("removed", &[partition("events", 0)]);
+    let mut opened = journal.open(&cx(), &task).await.unwrap();
+    fill(&journal, "events", 10).await;
+    consume(&journal, &mut opened, "events", 4).await;
+    let epoch = opened.epoch;
+    drop((opened, journal));
+
+    let journal = world.open().unwrap();
+    world.clock.advance(8 * DAY);
+    // The second round finds nothing to release.
+    for _ in 0..2 {
+        journal.maintain().await;
+        assert!(journal.tasks(&cx()).await.unwrap().is_empty());
+    }
+    let events = partition("events", 0);
+    drop(journal);
+    let journal = world.open().unwrap();
+    let mut opened = journal.open(&cx(), &task).await.unwrap();
+    assert!(opened.committed.began && opened.epoch > epoch);
+    assert_eq!(opened.committed.consumed[&events].offset.0, 4);
+    let refused = journal.trim(&cx(), &events, millstream_model::Offset(5)).await;
+    assert!(matches!(refused, Err(AdminError::PassesPosition { .. })), "it holds again");
+    consume(&journal, &mut opened, "events", 6).await;
+    drop((opened, journal));
+
+    let journal = world.open().unwrap();
+    world.clock.advance(8 * DAY);
+    journal.maintain().await;
+    journal.trim(&cx(), &events, millstream_model::Offset(9)).await.unwrap();
+    let refused = journal.open(&cx(), &task).await;
+    let is_refused =
+        matches!(refused, Err(OpenError::Position(PositionRefused::BeforeStart { .. })));
+    assert!(is_refused, "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_task_that_was_quiet_before_a_restart_is_not_taken_for_an_orphan() {
     let disk = FaultDisk::new(1);
     let mut world = world(&disk);
