@@ -28,12 +28,15 @@ pub(crate) struct Entry<'a> {
 
 /// Returns the directory of an entry; builds it if it is not there.
 pub(crate) fn directory(entry: &Entry<'_>) -> Result<PathBuf> {
-    let root = root()?;
+    directory_in(&root()?, entry)
+}
+
+fn directory_in(root: &Path, entry: &Entry<'_>) -> Result<PathBuf> {
     let place = root.join(entry.name);
     if is_complete(&place, entry.fingerprint) {
         return Ok(place);
     }
-    fs::create_dir_all(&root).with_context(|| format!("create {}", root.display()))?;
+    fs::create_dir_all(root).with_context(|| format!("create {}", root.display()))?;
     let _lock = lock(&root.join(format!("{}.lock", entry.name)))?;
     // Another process may have built it while this one waited.
     if is_complete(&place, entry.fingerprint) {
@@ -94,3 +97,6 @@ fn remove(directory: &Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

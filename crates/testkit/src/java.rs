@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 #[derive(Debug, Clone)]
 pub(crate) struct Java {
     program: PathBuf,
+    version: String,
 }
 
 impl Java {
@@ -25,10 +26,18 @@ impl Java {
             .output()
             .with_context(|| format!("start {} (no Java here?)", program.display()))?;
         let text = String::from_utf8_lossy(&output.stdout);
-        match major_version(&text) {
-            Some(version) if version >= version_min => Ok(Self { program }),
-            _ => bail!("Java {version_min} is needed, here is: {}", text.trim()),
+        // As in `openjdk 17.0.15 2025-04-15`.
+        let version = text.split_whitespace().nth(1).unwrap_or_default().to_owned();
+        let major = version.split('.').next().and_then(|major| major.parse().ok());
+        if major.is_none_or(|major: u32| major < version_min) {
+            bail!("Java {version_min} is needed, here is: {}", text.trim());
         }
+        Ok(Self { program, version })
+    }
+
+    /// Returns its full version.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// Returns the program.
@@ -48,9 +57,4 @@ pub(crate) fn class_path<'a>(
     file_names: impl Iterator<Item = &'a str>,
 ) -> Result<OsString> {
     std::env::join_paths(file_names.map(|name| directory.join(name))).context("join the class path")
-}
-
-/// Reads `openjdk 17.0.15 2025-04-15`.
-fn major_version(text: &str) -> Option<u32> {
-    text.split_whitespace().nth(1)?.split('.').next()?.parse().ok()
 }

@@ -94,3 +94,6 @@ impl Jars {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,9 @@ pub struct Port {
 impl Port {
     /// Reserves a free port.
     pub fn reserve() -> Result<Self> {
-        let dir = std::env::temp_dir().join("millstream-ports");
+        // Another user's directory could not be written.
+        let user = rustix::process::getuid().as_raw();
+        let dir = std::env::temp_dir().join(format!("millstream-ports-{user}"));
         fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
         let count = u64::from(PORTS.end.min(outgoing_begin()).saturating_sub(PORTS.start));
         if count == 0 {

@@ -107,7 +107,7 @@ impl Server {
         let limit = self.recipe.ready_within;
         let ready = patience::ask_until(limit, || {
             if !self.is_running()? {
-                bail!("{} ended before it was ready", self.home.name());
+                bail!("its process has ended");
             }
             match (self.recipe.ready)() {
                 Ok(()) => Ok(Some(())),
@@ -122,11 +122,13 @@ impl Server {
             (Err(error), _) | (Ok(None), Some(error)) => error,
             (Ok(None), None) => anyhow::anyhow!("it was never asked"),
         };
-        Err(error.context(format!(
-            "{} is not ready within {limit:?}; the end of its log:\n{}",
-            self.home.name(),
-            self.log_tail()
-        )))
+        let (name, log) = (self.home.name(), self.log_tail());
+        bail!("{name} is not ready ({limit:?} at most): {error:#}; the end of its log:\n{log}")
+    }
+
+    /// Asks it once whether it is ready.
+    pub fn ask(&self) -> Result<()> {
+        (self.recipe.ready)()
     }
 
     /// Asks it to stop (`SIGTERM`) and waits for its end: seconds.

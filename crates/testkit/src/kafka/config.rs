@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::Ports;
-use super::tls::PASSWORD;
+use super::tls::{KEY_STORE, PASSWORD};
 use crate::server::Home;
 
 /// What a test chooses about its brokers.
@@ -155,7 +155,7 @@ impl Config {
         if self.tls {
             for (name, value) in [
                 ("ssl.keystore.type", "PKCS12"),
-                ("ssl.keystore.location", "broker.p12"),
+                ("ssl.keystore.location", KEY_STORE),
                 ("ssl.keystore.password", PASSWORD),
                 ("ssl.key.password", PASSWORD),
             ] {

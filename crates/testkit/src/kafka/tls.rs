@@ -7,13 +7,15 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::java::Java;
 
+/// The file with the key, in a broker's home.
+pub(super) const KEY_STORE: &str = "broker.p12";
 /// Of the key store, which no one but a test's broker reads.
 pub(super) const PASSWORD: &str = "testkit-only";
 
-/// Makes `broker.p12` in `directory`, and returns the file with its certificate, which is its own
+/// Makes the key in `directory`, and returns the file with its certificate, which is its own
 /// authority.
 pub(super) fn create(java: &Java, directory: &Path) -> Result<PathBuf> {
-    let store = ["-keystore", "broker.p12", "-storetype", "PKCS12", "-storepass", PASSWORD];
+    let store = ["-keystore", KEY_STORE, "-storetype", "PKCS12", "-storepass", PASSWORD];
     let certificate = directory.join("broker.pem");
     let keytool = |arguments: &[&str]| {
         let mut command = Command::new(java.keytool());

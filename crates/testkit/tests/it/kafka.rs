@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use millstream_testkit::kafka::{Cluster, Config, Kafka, User};
 
-use crate::process::is_there;
+use crate::process::group;
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const CONSUMER: &str = "org.apache.kafka.tools.consumer.ConsoleConsumer";
@@ -52,20 +52,25 @@ fn a_broker_keeps_its_address_and_data_through_kill_pause_stop_and_start() {
 
     let first = cluster.broker(0).pid().unwrap();
     cluster.broker(0).kill().unwrap();
-    assert!(!is_there(first));
+    assert_eq!(group(first), "");
     cluster.broker(0).start().unwrap();
     assert_ne!(cluster.broker(0).pid(), Some(first));
     cluster.broker(0).pause().unwrap();
+    assert!(cluster.broker(0).ask().is_err(), "it answers while it is paused");
     cluster.broker(0).resume().unwrap();
     cluster.broker(0).wait_until_ready().unwrap();
     cluster.broker(0).stop().unwrap();
     cluster.broker(0).start().unwrap();
 
     assert_eq!(cluster.bootstrap(), bootstrap);
-    assert_eq!(consume(&kafka, &bootstrap, "kept", &[]), "one\ntwo\nthree\n");
+    for protocol in ["classic", "consumer"] {
+        let protocol = format!("group.protocol={protocol}");
+        let read = consume(&kafka, &bootstrap, "kept", &["--command-property", &protocol]);
+        assert_eq!(read, "one\ntwo\nthree\n", "{protocol}");
+    }
     let last = cluster.broker(0).pid().unwrap();
     drop(cluster);
-    assert!(!is_there(last));
+    assert_eq!(group(last), "");
 }
 
 #[test]

@@ -3,5 +3,6 @@
 #![cfg(test)]
 
 mod kafka;
+mod missing;
 mod process;
 mod server;

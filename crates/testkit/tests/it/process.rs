@@ -19,8 +19,18 @@ pub(crate) fn wait_until(mut holds: impl FnMut() -> bool) {
     panic!("it does not come");
 }
 
-/// Returns whether a process is there and has not ended.
-pub(crate) fn is_there(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+/// Returns the states, a letter each, of the processes of a group that have not ended.
+pub(crate) fn group(leader: u32) -> String {
+    let leader = leader.to_string();
+    let mut states = String::new();
+    for entry in fs::read_dir("/proc").unwrap() {
+        // A process may be gone by the time it is looked at.
+        let stat = fs::read_to_string(entry.unwrap().path().join("stat")).unwrap_or_default();
+        let Some((_, rest)) = stat.rsplit_once(") ") else { continue };
+        let fields: Vec<&str> = rest.split(' ').collect();
+        if fields[2] == leader && fields[0] != "Z" {
+            states.push_str(fields[0]);
+        }
+    }
+    states
 }

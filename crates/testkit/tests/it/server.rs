@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use millstream_testkit::{Home, Port, Recipe, Server};
 
-use crate::process::{is_there, wait_until};
+use crate::process::{group, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Tells the test that kills itself to do so: it is the child of another test.
@@ -53,7 +53,7 @@ fn a_killed_server_takes_its_children_along_and_starts_again_on_its_files() {
     expect_ticks(&server);
     let pid = server.pid().unwrap();
     server.kill().unwrap();
-    assert!(!is_there(pid));
+    assert_eq!(group(pid), "", "all of it is gone");
     assert!(!server.is_running().unwrap());
     let before = ticks(&server);
     server.start().unwrap();
@@ -68,6 +68,10 @@ fn a_paused_server_does_nothing_until_it_goes_on() {
     expect_ticks(&server);
     server.pause().unwrap();
     assert!(server.is_running().unwrap());
+    let pid = server.pid().unwrap();
+    wait_until(|| group(pid).chars().all(|state| state == 'T'));
+    let before = ticks(&server);
+    assert_eq!(ticks(&server), before);
     server.resume().unwrap();
     expect_ticks(&server);
 }
@@ -85,7 +89,7 @@ fn a_paused_server_can_be_stopped() {
 fn a_server_that_ends_early_is_an_error_with_its_log() {
     let mut server = server("echo the port is taken; exit 3");
     let error = format!("{:#}", server.start().unwrap_err());
-    assert!(error.contains("ended before it was ready"), "{error}");
+    assert!(error.contains("its process has ended"), "{error}");
     assert!(error.contains("the port is taken"), "{error}");
     assert!(server.stop().is_err(), "there is nothing to stop");
 }
@@ -96,7 +100,7 @@ fn its_files_go_with_it() {
     server.start().unwrap();
     let (pid, directory) = (server.pid().unwrap(), server.directory().to_owned());
     drop(server);
-    assert!(!is_there(pid));
+    assert_eq!(group(pid), "", "all of it is gone");
     assert!(!directory.is_dir());
 }
 
@@ -119,7 +123,7 @@ fn a_test_process_that_is_killed_leaves_neither_process_nor_files() {
     let output = output.expect("the child says what it runs");
     let (pid, directory) = output.split_once(' ').unwrap();
     let pid = pid.parse().unwrap();
-    wait_until(|| !is_there(pid) && !Path::new(directory).is_dir());
+    wait_until(|| group(pid).is_empty() && !Path::new(directory).is_dir());
 }
 
 /// Not a test by itself: what the test above kills.
