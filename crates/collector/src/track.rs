@@ -171,7 +171,7 @@ fn check(outcome: &Arc<Outcome>) -> Result<Stored<'_>, Problem> {
             let detail = "the node is stopping; nothing was stored, send the request again";
             Problem::full("stopping", detail, RETRY_AFTER_DOUBT)
         }
-        EnqueueError::Storage(_) | EnqueueError::Unknown => {
+        EnqueueError::Storage(_) | EnqueueError::Unknown | EnqueueError::Records { .. } => {
             let detail = "the events may be stored or not: send the request again; events with a \
                           message_id can be told from their first copy";
             Problem::full("outcome_unknown", detail, RETRY_AFTER_DOUBT)

@@ -1,19 +1,47 @@
 //! Makes librdkafka's clients, and remembers what they say about their connections.
 //!
 //! Each part of the log has clients of its own, made from the same base: so one that is in doubt
-//! can be destroyed without harm to the others.
+//! can be destroyed without harm to the others. No client waits without end, commits by itself or
+//! creates topics.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::statistics::Statistics;
 
-use crate::config::Config;
+use crate::config::{Compression, Config, Mechanism};
 use crate::names::Names;
+
+mod connection;
+
+pub use connection::{Connection, Trouble, TroubleKind};
+
+/// What a record takes in a message beyond its key, value and headers, at most: Kafka's own
+/// framing of a record and of the batch around it.
+pub(crate) const MESSAGE_OVERHEAD_BYTES: u64 = 512;
+
+/// The most bytes that are sent to a partition at once, unless one record is larger: below the
+/// limit that topics have by default (1,048,588), which holds for a batch, not for a record.
+const BATCH_BYTES_MAX: u64 = 1_000_000;
+
+/// How long the first record of a batch waits for others.
+const LINGER: Duration = Duration::from_millis(2);
+
+/// How long a topic that nobody knows may be new, before a record for it fails.
+const PROPAGATION_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long a reader's full queue is left alone before more is fetched.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
+
+/// The longest pause before a lost connection is tried again: a broker that comes back is found.
+const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,8 +71,57 @@ impl Clients {
         client
             .set("bootstrap.servers", self.config.brokers.join(","))
             .set("client.id", self.names.client_id(role))
-            .set("statistics.interval.ms", "0");
+            .set("socket.timeout.ms", millis(self.config.request_time_max))
+            .set("socket.connection.setup.timeout.ms", millis(self.config.request_time_max))
+            .set("socket.keepalive.enable", "true")
+            .set("reconnect.backoff.max.ms", millis(RECONNECT_PAUSE_MAX))
+            .set("topic.metadata.propagation.max.ms", millis(PROPAGATION_TIME_MAX))
+            .set("log.connection.close", "false")
+            .set("statistics.interval.ms", "0")
+            .set("enable.metrics.push", "false")
+            .set("security.protocol", self.protocol());
+        self.secure(&mut client);
         client
+    }
+
+    fn protocol(&self) -> &'static str {
+        match (&self.config.tls, &self.config.sasl) {
+            (None, None) => "plaintext",
+            (Some(_), None) => "ssl",
+            (None, Some(_)) => "sasl_plaintext",
+            (Some(_), Some(_)) => "sasl_ssl",
+        }
+    }
+
+    fn secure(&self, client: &mut ClientConfig) {
+        if let Some(tls) = &self.config.tls {
+            let path = |path: &std::path::Path| path.display().to_string();
+            // Without a file the places are tried where systems keep theirs.
+            let ca = tls.ca.as_deref().map_or_else(|| "probe".to_owned(), path);
+            client.set("ssl.ca.location", ca);
+            if let Some(certificate) = &tls.certificate {
+                client.set("ssl.certificate.location", path(certificate));
+            }
+            if let Some(key) = &tls.key {
+                client.set("ssl.key.location", path(key));
+            }
+        }
+        if let Some(sasl) = &self.config.sasl {
+            let mechanism = match sasl.mechanism {
+                Mechanism::Plain => "PLAIN",
+                Mechanism::ScramSha256 => "SCRAM-SHA-256",
+                Mechanism::ScramSha512 => "SCRAM-SHA-512",
+            };
+            client
+                .set("sasl.mechanism", mechanism)
+                .set("sasl.username", &sasl.username)
+                .set("sasl.password", &sasl.password);
+        }
+    }
+
+    /// The client that administrates.
+    pub fn admin(&self) -> ClientConfig {
+        self.base("admin")
     }
 
     /// A consumer that is assigned its partitions and never commits.
@@ -54,12 +131,20 @@ impl Clients {
             Isolation::Committed => "read_committed",
             Isolation::Uncommitted => "read_uncommitted",
         };
+        let ahead = self.config.fetch_ahead_bytes_max.bytes();
+        let fetch = ahead.max(self.message_bytes_max());
         client
             .set("group.id", self.names.readers_group())
             .set("isolation.level", level)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error");
+            .set("auto.offset.reset", "error")
+            .set("allow.auto.create.topics", "false")
+            .set("check.crcs", "true")
+            .set("queued.max.messages.kbytes", (ahead >> 10).max(1).to_string())
+            .set("fetch.max.bytes", fetch.to_string())
+            .set("message.max.bytes", self.message_bytes_max().to_string())
+            .set("fetch.queue.backoff.ms", millis(FULL_QUEUE_PAUSE));
         client
     }
 
@@ -72,55 +157,68 @@ impl Clients {
 
     /// The idempotent producer of records without an owner.
     pub fn producer(&self) -> ClientConfig {
-        let mut client = self.base("enqueue");
-        client.set("enable.idempotence", "true").set("acks", "all");
+        let mut client = self.writer("enqueue");
+        client.set("message.timeout.ms", millis(self.config.delivery_time_max));
         client
     }
 
     /// The producer of one task.
     pub fn transactional(&self, transactional_id: &str) -> ClientConfig {
-        let mut client = self.base("writer");
-        client.set("transactional.id", transactional_id).set(
-            "transaction.timeout.ms",
-            self.config.transaction_timeout().as_millis().to_string(),
-        );
+        let mut client = self.writer("writer");
+        client
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", millis(self.config.transaction_timeout()))
+            .set("message.timeout.ms", millis(self.config.transaction_time_max));
         client
     }
+
+    /// What both kinds of producers share. Their own limits lie above ours, which are checked
+    /// before anything is sent.
+    fn writer(&self, role: &str) -> ClientConfig {
+        let config = &self.config;
+        let queue = config.queue_bytes_max.max(config.transaction_bytes_max).bytes();
+        let compression = match config.compression {
+            Compression::None => "none",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        };
+        let message = self.message_bytes_max();
+        let mut client = self.base(role);
+        client
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("linger.ms", millis(LINGER))
+            .set("compression.type", compression)
+            .set("message.max.bytes", message.to_string())
+            .set("batch.size", message.min(BATCH_BYTES_MAX).to_string())
+            .set("queue.buffering.max.messages", QUEUED_MESSAGES_MAX.to_string())
+            .set("queue.buffering.max.kbytes", (queue * 2 / 1024).max(1024).to_string());
+        client
+    }
+
+    /// Returns the size of the largest message that is sent.
+    pub(crate) fn message_bytes_max(&self) -> u64 {
+        // librdkafka takes no limit below 1000.
+        (self.config.record_bytes_max.bytes() + MESSAGE_OVERHEAD_BYTES).max(1000)
+    }
 }
 
-/// What one client said about its connections, and the way of its log lines into ours.
-#[derive(Debug)]
-pub struct Connection {
-    role: &'static str,
-    last: Mutex<Option<(ClientError, String)>>,
-}
+/// Far above what our own limits let in, so that librdkafka never refuses in the middle of a batch.
+const QUEUED_MESSAGES_MAX: u32 = 10_000_000;
 
-impl Connection {
-    /// The memory of a client that is used as `role`.
-    pub fn new(role: &'static str) -> Arc<Self> {
-        Arc::new(Self { role, last: Mutex::new(None) })
-    }
-
-    /// Takes a log line of the client.
-    pub fn on_log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(role = self.role, ?level, facility, message, "kafka client");
-    }
-
-    /// Takes an error that belongs to no call.
-    pub fn on_error(&self, error: ClientError, reason: &str) {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((error, reason.to_owned()));
-    }
-
-    /// Returns the last error that belongs to no call, with its reason.
-    pub fn last_error(&self) -> Option<(ClientError, String)> {
-        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+fn millis(time: Duration) -> String {
+    time.as_millis().to_string()
 }
 
 /// The context of clients whose callbacks nobody needs, but for their errors and log lines.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Observer(pub Arc<Connection>);
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
 
 impl ClientContext for Observer {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -130,8 +228,17 @@ impl ClientContext for Observer {
     fn stats(&self, _statistics: Statistics) {}
 
     fn error(&self, error: ClientError, reason: &str) {
-        self.0.on_error(error, reason);
+        self.0.on_error(&error, reason);
     }
 }
 
 impl ConsumerContext for Observer {}
+
+impl ProducerContext for Observer {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, _result: &DeliveryResult<'_>, (): ()) {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -32,6 +32,8 @@ pub struct Config {
     pub transaction_time_max: Duration,
     /// The most bytes of records in one transaction.
     pub transaction_bytes_max: ByteSize,
+    /// The most bytes of records in one append without an owner.
+    pub append_bytes_max: ByteSize,
     /// The largest record that is sent, with key and headers.
     pub record_bytes_max: ByteSize,
     /// How many bytes of records may wait for their acknowledgement without an owner.
@@ -129,7 +131,9 @@ impl Default for Config {
             tasks_max: 64,
             transaction_time_max: Duration::from_secs(10),
             transaction_bytes_max: ByteSize::mib(16),
-            record_bytes_max: ByteSize::mib(1),
+            append_bytes_max: ByteSize::mib(16),
+            // An event of one MiB, with its key, and the headers of a dead letter.
+            record_bytes_max: ByteSize::kib(1024 + 64),
             queue_bytes_max: ByteSize::mib(64),
             queue_records_max: 500_000,
             request_time_max: Duration::from_secs(10),

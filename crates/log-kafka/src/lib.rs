@@ -7,6 +7,7 @@
 
 pub mod admin;
 pub mod assignment;
+mod call;
 pub mod client;
 pub mod cluster;
 pub mod config;
@@ -14,14 +15,17 @@ pub mod enqueue;
 pub mod error;
 mod ffi;
 pub mod kafka_log;
+mod message;
 pub mod metrics;
 pub mod names;
-pub mod open;
-pub mod positions;
+mod open;
+mod positions;
 pub mod reader;
+mod reaper;
 pub mod topics;
-pub mod writer;
+mod writer;
 
+pub use call::CallError;
 pub use config::{Config, Settings};
 pub use error::KafkaError;
 pub use kafka_log::KafkaLog;

@@ -46,6 +46,11 @@ impl Names {
     pub fn group(&self, task: &TaskId) -> String {
         let text = task.as_str();
         let stem = text.rsplit_once('.').map_or(text, |(stem, _partition)| stem);
+        self.group_named(stem)
+    }
+
+    /// Returns what the group `stem` is called in Kafka.
+    pub fn group_named(&self, stem: &str) -> String {
         format!("{}{stem}", self.prefix)
     }
 

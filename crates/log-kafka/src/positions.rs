@@ -1,1 +1,276 @@
-//! In the making.
+//! Where tasks stand: in a compacted topic, and as offsets of their groups.
+//!
+//! ```text
+//!   <prefix><app>-positions, partition = murmur2(task):
+//!     <task>            opened, began, its inputs with their identity
+//!     <task>/<source>   the position of a source outside the log
+//!   group <task without its partition>:
+//!     input -> next offset, with task, log, topic id and incarnation beside it
+//! ```
+//!
+//! All of it changes in the transaction that moves the task. The offsets show the lag to Kafka's
+//! own tools, but they expire and vanish with their topic; the compacted topic does neither, and
+//! so it keeps the mark that a task began: an offset that is gone then is an error, not a fresh
+//! start. [`table`] says how it is read right.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use millstream_model::partitioner::partition_of;
+use millstream_model::{Offset, TaskId, TopicId, TopicPartition};
+use millstream_runtime::{Context, TaskKind};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::time::Instant;
+
+use crate::call::{CallError, run};
+use crate::client::{Connection, Observer};
+use crate::cluster::Cluster;
+use crate::error::{KafkaError, Reason};
+use crate::ffi::admin::{NewTopic, create_topic};
+use crate::ffi::partition_list::metadata;
+
+pub(crate) mod identity;
+pub(crate) mod record;
+mod table;
+
+pub(crate) use identity::GroupOffset;
+pub(crate) use table::Entry;
+use table::Table;
+
+/// How the topic is kept: compacted soon, so that reading it stays short.
+const TOPIC_CONFIG: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+    ("delete.retention.ms", "86400000"),
+];
+
+/// How long a transaction that its owner left may stay open beyond its time-out: the broker looks
+/// for those every ten seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Where the tasks of one cluster stand.
+#[derive(Debug)]
+pub(crate) struct Positions {
+    cluster: Arc<Cluster>,
+    table: Mutex<Option<Table>>,
+}
+
+/// The positions topic as it is now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PositionsTopic {
+    pub(crate) id: TopicId,
+    pub(crate) partitions: u32,
+}
+
+impl PositionsTopic {
+    /// Returns the partition that tells all of a task.
+    pub(crate) fn partition(&self, task: &TaskId) -> i32 {
+        let partition = partition_of(task.as_str().as_bytes(), self.partitions);
+        i32::try_from(partition.0).expect("Kafka counts partitions in 31 bits")
+    }
+}
+
+/// The offsets of one group, and the name under which a transaction commits them.
+pub(crate) struct Group {
+    /// Names the group and no member: only the transactional id fences.
+    pub(crate) metadata: ConsumerGroupMetadata,
+    /// What is committed for each of the inputs asked for.
+    pub(crate) offsets: BTreeMap<TopicPartition, GroupOffset>,
+}
+
+impl Positions {
+    /// Builds what reads the positions of a cluster's tasks.
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
+        Self { cluster, table: Mutex::new(None) }
+    }
+
+    /// Returns how long reading may take: a stranger's transaction may have to time out first.
+    pub(crate) fn time_max(&self) -> Duration {
+        let config = &self.cluster.config;
+        config.transaction_timeout() + TRANSACTION_CLEANUP_INTERVAL + config.request_time_max
+    }
+
+    /// Finds the topic, or creates it.
+    pub(crate) async fn ensure_topic(&self, cx: &Context) -> Result<PositionsTopic, CallError> {
+        if let Some(topic) = self.topic(cx).await? {
+            return Ok(topic);
+        }
+        self.create_topic(cx).await?;
+        let deadline = Instant::now() + self.cluster.config.request_time_max;
+        loop {
+            // The brokers learn of a new topic one by one.
+            if let Some(topic) = self.topic(cx).await? {
+                return Ok(topic);
+            }
+            if Instant::now() >= deadline {
+                let detail = format!("{} does not appear", self.cluster.names.positions());
+                let timed_out = Reason::TimedOut { detail };
+                return Err(KafkaError::found("create the positions topic", timed_out).into());
+            }
+            cx.sleep(Duration::from_millis(20)).await?;
+        }
+    }
+
+    /// Asks for the topic; `None` when no task was ever opened.
+    pub(crate) async fn topic(&self, cx: &Context) -> Result<Option<PositionsTopic>, CallError> {
+        let cluster = self.cluster.clone();
+        let work = move || {
+            let name = cluster.names.positions();
+            cluster.describe_blocking(&name, cluster.config.request_time_max)
+        };
+        let found = run(cx, TaskKind("kafka_describe"), work).await?;
+        Ok(found.map(|found| PositionsTopic { id: found.id, partitions: found.partitions }))
+    }
+
+    async fn create_topic(&self, cx: &Context) -> Result<(), CallError> {
+        let cluster = self.cluster.clone();
+        let work = move || {
+            let config = &cluster.config;
+            let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+            let topic = NewTopic {
+                name: &cluster.names.positions(),
+                partitions: i32::try_from(config.positions_partitions).unwrap_or(i32::MAX),
+                // Without a number the broker's default holds.
+                replication: config.replication_factor.map_or(-1, i32::from),
+                config: &TOPIC_CONFIG.map(text),
+            };
+            match create_topic(cluster.native(), &topic, config.request_time_max) {
+                Err((error, _)) if is_there_already(&error) => Ok(()),
+                created => {
+                    let created = created.map_err(|(error, _)| error);
+                    cluster.outcome("create the positions topic", created)
+                }
+            }
+        };
+        run(cx, TaskKind("kafka_create_topic"), work).await
+    }
+
+    /// Reads what is committed of one task, all that was committed before this call included.
+    pub(crate) async fn task(
+        self: &Arc<Self>,
+        cx: &Context,
+        topic: PositionsTopic,
+        task: &TaskId,
+    ) -> Result<Entry, CallError> {
+        let (partition, task) = (topic.partition(task), task.clone());
+        let found = self
+            .read(cx, topic, vec![partition], move |table| table.task(partition, &task).cloned())
+            .await?;
+        Ok(found.unwrap_or_default())
+    }
+
+    /// Reads what is committed of every task.
+    pub(crate) async fn tasks(
+        self: &Arc<Self>,
+        cx: &Context,
+    ) -> Result<BTreeMap<TaskId, Entry>, CallError> {
+        let Some(topic) = self.topic(cx).await? else { return Ok(BTreeMap::new()) };
+        let count = i32::try_from(topic.partitions).unwrap_or(i32::MAX);
+        let all: Vec<i32> = (0..count).collect();
+        let collect = move |table: &Table| {
+            let tasks = (0..count).flat_map(|partition| table.tasks(partition));
+            tasks.map(|(task, entry)| (task.clone(), entry.clone())).collect()
+        };
+        self.read(cx, topic, all, collect).await
+    }
+
+    async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        cx: &Context,
+        topic: PositionsTopic,
+        partitions: Vec<i32>,
+        answer: impl FnOnce(&Table) -> T + Send + 'static,
+    ) -> Result<T, CallError> {
+        let this = self.clone();
+        let deadline = Instant::now() + self.time_max();
+        let deadline = cx.deadline().map_or(deadline, |theirs| theirs.min(deadline));
+        let work = move || {
+            let mut slot = this.table.lock().unwrap_or_else(PoisonError::into_inner);
+            // Taken out while it is used: a client that failed is destroyed, not used again.
+            let mut table = match slot.take() {
+                Some(table) => table,
+                None => Table::new(&this.cluster)?,
+            };
+            table.read(topic.id, &partitions, deadline)?;
+            let answer = answer(&table);
+            *slot = Some(table);
+            Ok(answer)
+        };
+        run(cx, TaskKind("kafka_positions"), work).await
+    }
+
+    /// Reads what a group committed for some inputs, once no transaction on them is open.
+    pub(crate) async fn group(
+        &self,
+        cx: &Context,
+        group: String,
+        inputs: Vec<TopicPartition>,
+    ) -> Result<Group, CallError> {
+        let cluster = self.cluster.clone();
+        let time_max = self.time_max();
+        let work = move || {
+            let connection = Connection::new("offsets");
+            let failed = |error| KafkaError::new("read the group's offsets", error, &connection);
+            let config = cluster.clients.member(&group);
+            let consumer: BaseConsumer<Observer> =
+                config.create_with_context(Observer(connection.clone())).map_err(failed)?;
+            let metadata = consumer.group_metadata().expect("its configuration names a group");
+            let offsets = match inputs.is_empty() {
+                true => Ok(BTreeMap::new()),
+                false => committed(&cluster, &consumer, inputs, time_max),
+            };
+            cluster.reaper.end(consumer);
+            Ok(Group { metadata, offsets: offsets.map_err(failed)? })
+        };
+        run(cx, TaskKind("kafka_group_offsets"), work).await
+    }
+}
+
+fn is_there_already(error: &ClientError) -> bool {
+    error.rdkafka_error_code() == Some(Code::TopicAlreadyExists)
+}
+
+/// Reads the offsets of the consumer's group.
+fn committed(
+    cluster: &Cluster,
+    consumer: &BaseConsumer<Observer>,
+    inputs: Vec<TopicPartition>,
+    time_max: Duration,
+) -> Result<BTreeMap<TopicPartition, GroupOffset>, ClientError> {
+    let name = |input: &TopicPartition| (cluster.names.topic(&input.topic), number(input));
+    let mut list = TopicPartitionList::new();
+    for input in &inputs {
+        let (topic, number) = name(input);
+        list.add_partition(&topic, number);
+    }
+    let found = consumer.committed_offsets(list, time_max)?;
+    let mut offsets = BTreeMap::new();
+    for input in inputs {
+        let (topic, number) = name(&input);
+        let Some(element) = found.find_partition(&topic, number) else { continue };
+        match element.error() {
+            Ok(()) => {}
+            // A topic that is gone has no offsets.
+            Err(error) if error.rdkafka_error_code() == Some(Code::UnknownTopicOrPartition) => {}
+            Err(error) => return Err(error),
+        }
+        let offset = match element.offset() {
+            rdkafka::Offset::Offset(offset) => {
+                let offset = u64::try_from(offset).expect("what is below zero has other names");
+                identity::decode(Offset(offset), metadata(&found, &topic, number))
+            }
+            _ => GroupOffset::None,
+        };
+        offsets.insert(input, offset);
+    }
+    Ok(offsets)
+}
+
+/// Returns Kafka's number of a partition.
+pub(crate) fn number(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition.0).expect("checked against the topic's partitions")
+}

@@ -3,13 +3,19 @@
 //! A topic that was deleted and created anew has the same name, offsets and leader epochs; only its
 //! id differs. So every position carries the id, and it is asked anew before a commit.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use millstream_model::{TopicId, TopicName};
-use millstream_runtime::Context;
+use millstream_runtime::{Context, TaskKind};
+use tokio::time::Instant;
+use uuid::Uuid;
 
+use crate::call::{self, CallError};
 use crate::cluster::Cluster;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Reason};
+use crate::ffi::admin::{Described, describe_topics};
 
 /// How old a remembered id may be where the contract asks for no fresh one.
 pub const TOPIC_AGE_MAX: Duration = Duration::from_secs(1);
@@ -23,36 +29,121 @@ pub struct TopicDescription {
     pub partitions: u32,
 }
 
+/// What is known of our topics, and since when.
+#[derive(Debug, Default)]
+pub(crate) struct Topics {
+    known: Mutex<BTreeMap<TopicName, (Instant, Option<TopicDescription>)>>,
+}
+
+impl Topics {
+    /// Returns what was last heard of a topic, however long ago; `None` when it did not exist then
+    /// or nobody asked.
+    pub(crate) fn known(&self, topic: &TopicName) -> Option<TopicDescription> {
+        self.lock().get(topic).and_then(|(_, found)| found.clone())
+    }
+
+    /// Returns what was heard of a topic not longer ago than [`TOPIC_AGE_MAX`].
+    fn fresh(&self, topic: &TopicName) -> Option<Option<TopicDescription>> {
+        let known = self.lock();
+        let (since, found) = known.get(topic)?;
+        (since.elapsed() < TOPIC_AGE_MAX).then(|| found.clone())
+    }
+
+    fn learn(&self, topic: TopicName, asked: Instant, found: Option<TopicDescription>) {
+        self.lock().insert(topic, (asked, found));
+    }
+
+    fn lock(
+        &self,
+    ) -> std::sync::MutexGuard<'_, BTreeMap<TopicName, (Instant, Option<TopicDescription>)>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Cluster {
     /// Asks the cluster for a topic of ours; `None` when it does not exist.
     pub async fn describe(
-        &self,
+        self: &Arc<Self>,
         cx: &Context,
         topic: &TopicName,
-    ) -> Result<Option<TopicDescription>, KafkaError> {
-        let _ = (cx, self.names.topic(topic));
-        Ok(None)
+    ) -> Result<Option<TopicDescription>, CallError> {
+        // What is known is as old as the question, not as the answer.
+        let asked = Instant::now();
+        let (cluster, name) = (Arc::clone(self), self.names.topic(topic));
+        let ask = move || cluster.describe_blocking(&name, cluster.config.request_time_max);
+        let found = call::run(cx, TaskKind("kafka_describe"), ask).await?;
+        self.topics.learn(topic.clone(), asked, found.clone());
+        Ok(found)
     }
 
     /// Returns what is known of a topic, at most [`TOPIC_AGE_MAX`] old; `None` when it does not
     /// exist.
     pub async fn topic(
-        &self,
+        self: &Arc<Self>,
         cx: &Context,
         topic: &TopicName,
-    ) -> Result<Option<TopicDescription>, KafkaError> {
-        self.describe(cx, topic).await
+    ) -> Result<Option<TopicDescription>, CallError> {
+        match self.topics.fresh(topic) {
+            Some(found) => Ok(found),
+            None => self.describe(cx, topic).await,
+        }
     }
 
     /// Asks the cluster for a topic by Kafka's own name, on the calling thread.
     ///
-    /// Blocks for at most `timeout`: for the threads that own a client.
+    /// Blocks for little more than `time_max`: for the threads that own a client.
     pub fn describe_blocking(
         &self,
         name: &str,
-        timeout: Duration,
+        time_max: Duration,
     ) -> Result<Option<TopicDescription>, KafkaError> {
-        let _ = (name, timeout);
-        Ok(None)
+        let during = "describe a topic";
+        let found = describe_topics(self.native(), &[name], time_max);
+        let found = self.outcome(during, found)?.pop().flatten();
+        found.map(|found| checked(during, found)).transpose()
     }
+
+    /// Asks for every topic of ours.
+    pub(crate) async fn describe_all(
+        self: &Arc<Self>,
+        cx: &Context,
+    ) -> Result<BTreeMap<TopicName, TopicDescription>, CallError> {
+        let cluster = Arc::clone(self);
+        let ask = move || cluster.describe_all_blocking();
+        call::run(cx, TaskKind("kafka_describe"), ask).await
+    }
+
+    fn describe_all_blocking(&self) -> Result<BTreeMap<TopicName, TopicDescription>, KafkaError> {
+        let during = "list the topics";
+        let (asked, time_max) = (Instant::now(), self.config.request_time_max);
+        let metadata = self.admin_client().fetch_metadata(None, time_max);
+        let metadata = self.outcome(during, metadata)?;
+        let names: Vec<_> = metadata.topics().iter().map(|topic| topic.name().to_owned()).collect();
+        let ours: Vec<_> = names
+            .iter()
+            .filter_map(|name| Some((name.as_str(), self.names.own_topic(name)?)))
+            .collect();
+        if ours.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        let asked_for: Vec<_> = ours.iter().map(|(name, _)| *name).collect();
+        let found = describe_topics(self.native(), &asked_for, time_max);
+        let found = self.outcome(during, found)?;
+        let mut topics = BTreeMap::new();
+        for ((_, topic), found) in ours.into_iter().zip(found) {
+            let found = found.map(|found| checked(during, found)).transpose()?;
+            self.topics.learn(topic.clone(), asked, found.clone());
+            topics.extend(found.map(|found| (topic, found)));
+        }
+        Ok(topics)
+    }
+}
+
+/// Refuses brokers that give their topics no identity.
+fn checked(during: &'static str, found: Described) -> Result<TopicDescription, KafkaError> {
+    if found.id == Uuid::nil() {
+        let detail = "its brokers give topics no id: Kafka 3.0 or later is needed".to_owned();
+        return Err(KafkaError::found(during, Reason::Config { detail }));
+    }
+    Ok(TopicDescription { id: TopicId(found.id), partitions: found.partitions })
 }

@@ -92,6 +92,18 @@ pub enum PositionRefused {
         /// The input without a position.
         partition: TopicPartition,
     },
+    /// The task has a position, but the log no longer knows that it ever began.
+    #[error(
+        "task {task} has a position of {partition}, but what else was known of it is gone: the \
+         topic of positions was deleted or created anew; restore it, or give the task a new start \
+         position"
+    )]
+    Forgotten {
+        /// The task.
+        task: TaskId,
+        /// The input with a position.
+        partition: TopicPartition,
+    },
 }
 
 /// Why a task could not be opened.
@@ -154,6 +166,38 @@ pub enum EnqueueError {
     /// The log ended before it answered; whether the records are stored is unknown.
     #[error("log ended before the append was settled")]
     Unknown,
+    /// Some records were not appended, or may not have been: the outcome is each record's own.
+    /// Only of a log whose appends are not atomic.
+    #[error(
+        "{} of {} records were not appended for sure",
+        count(outcomes, false),
+        count(outcomes, true)
+    )]
+    Records {
+        /// What became of each record, batch by batch as they were given.
+        outcomes: Vec<Vec<RecordOutcome>>,
+        /// The first failure.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What became of one record of an append that is not atomic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordOutcome {
+    /// It is durable, at this offset.
+    Appended(Offset),
+    /// It is not stored and will not be; the class says whether it is worth sending again.
+    Refused(ErrorClass),
+    /// It may be stored or not, now or later.
+    Unknown,
+}
+
+/// Counts records, or those that are not known to be appended.
+fn count(outcomes: &[Vec<RecordOutcome>], all: bool) -> usize {
+    let is_counted =
+        |outcome: &&RecordOutcome| all || !matches!(outcome, RecordOutcome::Appended(_));
+    outcomes.iter().flatten().filter(is_counted).count()
 }
 
 /// Why a transaction did not commit, or may not have.
@@ -188,6 +232,9 @@ pub enum TransactError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The broker rejects a record, and would each time; nothing changed.
+    #[error("log rejects a record")]
+    Rejected(#[source] io::Error),
     /// The log is draining or closed; nothing changed.
     #[error("log is closed")]
     Closed,
@@ -205,7 +252,7 @@ impl TransactError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Full | Self::TooLarge { .. } | Self::UnknownPartition(_) => true,
-            Self::Position { .. } | Self::Closed => true,
+            Self::Position { .. } | Self::Rejected(_) | Self::Closed => true,
             Self::Fenced { .. } | Self::Storage(_) | Self::Cancelled(_) => false,
         }
     }
@@ -318,6 +365,15 @@ impl Classify for EnqueueError {
             Self::Full { .. } => ErrorClass::Overloaded,
             Self::UnknownPartition(_) | Self::TooLarge { .. } => ErrorClass::Invalid,
             Self::Closed | Self::Storage(_) | Self::Unknown => ErrorClass::Transient,
+            Self::Records { outcomes, .. } => {
+                let is_open = |outcome: &RecordOutcome| match outcome {
+                    RecordOutcome::Appended(_) => false,
+                    RecordOutcome::Refused(class) => *class != ErrorClass::Invalid,
+                    RecordOutcome::Unknown => true,
+                };
+                let open = outcomes.iter().flatten().any(is_open);
+                if open { ErrorClass::Transient } else { ErrorClass::Invalid }
+            }
         }
     }
 }
@@ -327,6 +383,7 @@ impl Classify for TransactError {
         match self {
             Self::Full => ErrorClass::Overloaded,
             Self::TooLarge { .. } | Self::UnknownPartition(_) => ErrorClass::Invalid,
+            Self::Rejected(_) => ErrorClass::Invalid,
             Self::Position { .. } => ErrorClass::Bug,
             Self::Fenced { .. } | Self::Closed | Self::Storage(_) => ErrorClass::Transient,
             Self::Cancelled(error) => error.class(),

@@ -22,7 +22,8 @@ pub use contract::{
     Append, Bounds, FetchLimits, Fetched, Log, LogAdmin, LogReader, Opened, Owner, Writer,
 };
 pub use error::{
-    AdminError, EnqueueError, FetchError, OpenError, PositionRefused, ReaderError, TransactError,
+    AdminError, EnqueueError, FetchError, OpenError, PositionRefused, ReaderError, RecordOutcome,
+    TransactError,
 };
 pub use topic::{Topic, TopicConfig, TopicKind};
 pub use transaction::{Appended, Committed, Consumed, OffsetBatch, Transaction};

@@ -3,10 +3,10 @@
 use std::io;
 
 use millstream_model::{Classify, ErrorClass};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 
-use crate::client::Connection;
+use crate::client::{Connection, Trouble, TroubleKind};
 
 /// Why a call to Kafka did not succeed.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -67,10 +67,22 @@ pub enum Reason {
         /// What the client said.
         detail: String,
     },
+    /// The broker that keeps a group's or a transaction's state is changing.
+    #[error("the coordinator is away ({detail}); it is tried again")]
+    CoordinatorAway {
+        /// What the client said.
+        detail: String,
+    },
     /// A request did not end in time.
     #[error("no answer in time ({detail}); it is tried again")]
     TimedOut {
         /// What the client said.
+        detail: String,
+    },
+    /// What is stored in the cluster is no record of ours.
+    #[error("stored data is corrupt ({detail})")]
+    Corrupt {
+        /// Where, and what is wrong.
         detail: String,
     },
     /// Anything else.
@@ -84,8 +96,51 @@ pub enum Reason {
 impl Reason {
     /// Sorts an error of a call, with what the client last said about its connections.
     pub(super) fn of(error: &ClientError, connection: &Connection) -> Self {
-        let _ = (connection, RDKafkaErrorCode::NoError);
-        Self::Other { detail: error.to_string() }
+        let detail = error.to_string();
+        let Some(code) = error.rdkafka_error_code() else { return Self::Other { detail } };
+        match code {
+            Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::TooLarge { detail },
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                Self::UnknownTopic { detail }
+            }
+            Code::TopicAuthorizationFailed
+            | Code::GroupAuthorizationFailed
+            | Code::ClusterAuthorizationFailed
+            | Code::TransactionalIdAuthorizationFailed => Self::NotPermitted { detail },
+            Code::Authentication | Code::SaslAuthenticationFailed => Self::Login { detail },
+            Code::SSL => Self::Tls { detail },
+            Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
+                Self::Fenced { detail }
+            }
+            Code::InvalidTransactionTimeout
+            | Code::InvalidConfig
+            | Code::InvalidReplicationFactor
+            | Code::PolicyViolation
+            | Code::UnsupportedVersion
+            | Code::UnsupportedFeature => Self::Config { detail },
+            Code::CoordinatorNotAvailable
+            | Code::CoordinatorLoadInProgress
+            | Code::NotCoordinator
+            | Code::WaitingForCoordinator => {
+                Self::waiting(connection, Self::CoordinatorAway { detail })
+            }
+            Code::AllBrokersDown | Code::BrokerTransportFailure | Code::Resolve => {
+                Self::waiting(connection, Self::Unreachable { detail })
+            }
+            Code::OperationTimedOut
+            | Code::RequestTimedOut
+            | Code::MessageTimedOut
+            | Code::TimedOutQueue => Self::waiting(connection, Self::TimedOut { detail }),
+            _ => Self::Other { detail },
+        }
+    }
+
+    /// The reason for not getting through: what the client said of its connections, if anything.
+    fn waiting(connection: &Connection, otherwise: Self) -> Self {
+        match connection.trouble() {
+            None => otherwise,
+            Some(trouble) => Self::from(trouble),
+        }
     }
 
     /// Returns the nearest kind of I/O error.
@@ -94,9 +149,11 @@ impl Reason {
             Self::Login { .. } | Self::NotPermitted { .. } => io::ErrorKind::PermissionDenied,
             Self::Tls { .. } | Self::Config { .. } => io::ErrorKind::InvalidInput,
             Self::Unreachable { .. } => io::ErrorKind::NotConnected,
+            Self::CoordinatorAway { .. } => io::ErrorKind::NotConnected,
             Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
             Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             Self::Fenced { .. } | Self::Other { .. } => io::ErrorKind::Other,
         }
     }
@@ -108,7 +165,19 @@ impl Classify for Reason {
             Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Config { .. } => {
                 ErrorClass::Invalid
             }
+            Self::Corrupt { .. } => ErrorClass::Corrupt,
             _ => ErrorClass::Transient,
+        }
+    }
+}
+
+impl From<Trouble> for Reason {
+    fn from(trouble: Trouble) -> Self {
+        let detail = trouble.detail;
+        match trouble.kind {
+            TroubleKind::Unreachable => Self::Unreachable { detail },
+            TroubleKind::Tls => Self::Tls { detail },
+            TroubleKind::Login => Self::Login { detail },
         }
     }
 }

@@ -1,0 +1,66 @@
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+
+use super::connection::TroubleKind;
+use super::{Clients, Connection, Isolation};
+use crate::config::{Config, Mechanism, Sasl, Tls};
+use crate::error::{KafkaError, Reason};
+use crate::names::Names;
+
+fn clients(config: Config) -> Clients {
+    let names = Names::new(&config.topic_prefix, "millstream");
+    Clients::new(config.into(), names)
+}
+
+#[test]
+fn librdkafka_takes_every_setting_of_every_kind_of_client() {
+    let secured = Config {
+        tls: Some(Tls::default()),
+        sasl: Some(Sasl {
+            mechanism: Mechanism::ScramSha512,
+            username: "user".to_owned(),
+            password: "secret".to_owned(),
+        }),
+        ..Config::default()
+    };
+    for clients in [clients(Config::default()), clients(secured)] {
+        let kinds = [
+            clients.admin(),
+            clients.reader(Isolation::Committed),
+            clients.reader(Isolation::Uncommitted),
+            clients.member("group"),
+            clients.producer(),
+            clients.transactional("id"),
+        ];
+        for kind in kinds {
+            kind.create_native_config().expect("librdkafka refuses a setting");
+        }
+    }
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let sasl = Sasl {
+        mechanism: Mechanism::Plain,
+        username: "user".to_owned(),
+        password: "secret".to_owned(),
+    };
+    let config = Config { sasl: Some(sasl), ..Config::default() };
+    let shown = format!("{config:?} {:?}", clients(config.clone()));
+    assert!(!shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn a_time_out_is_told_with_what_the_client_said_before() {
+    let connection = Connection::new("test");
+    let timed_out = || ClientError::MetadataFetch(Code::OperationTimedOut);
+    let told = || KafkaError::new("ask", timed_out(), &connection).reason;
+    assert!(matches!(told(), Reason::TimedOut { .. }));
+    connection.on_error(&ClientError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+    assert!(matches!(told(), Reason::Unreachable { .. }));
+    connection.on_error(&ClientError::Global(Code::Authentication), "invalid password");
+    connection.on_error(&ClientError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+    assert!(matches!(told(), Reason::Login { .. }), "the vague hides the telling");
+    assert_eq!(connection.trouble().expect("it said something").kind, TroubleKind::Login);
+    connection.on_success();
+    assert!(matches!(told(), Reason::TimedOut { .. }));
+}

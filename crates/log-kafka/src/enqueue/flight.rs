@@ -1,0 +1,178 @@
+//! One append on its way: resolves when the last of its records has its outcome.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use millstream_log::contract::AppendDone;
+use millstream_log::{Appended, EnqueueError, RecordOutcome};
+use millstream_model::{
+    Classify as _, ErrorClass, Offset, OffsetRange, Record, RecordBatch, TopicPartition,
+};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::Message as _;
+use rdkafka::producer::DeliveryResult;
+
+use super::Waiting;
+use crate::client::Connection;
+use crate::error::{KafkaError, Reason};
+use crate::ffi::message::may_be_stored;
+use crate::message::record_len;
+
+const DURING: &str = "append";
+
+/// An append on its way.
+pub(super) struct Flight {
+    waiting: Arc<Waiting>,
+    state: Mutex<State>,
+}
+
+struct State {
+    partitions: Vec<TopicPartition>,
+    /// Unknown until reported.
+    outcomes: Vec<Vec<RecordOutcome>>,
+    unreported: usize,
+    failed: Option<(TopicPartition, KafkaError)>,
+    done: Option<AppendDone>,
+}
+
+impl Flight {
+    pub(super) fn new(
+        records: &[(TopicPartition, RecordBatch)],
+        waiting: Arc<Waiting>,
+        done: AppendDone,
+    ) -> Arc<Self> {
+        let unknown = |batch: &RecordBatch| vec![RecordOutcome::Unknown; batch.len() as usize];
+        let state = State {
+            partitions: records.iter().map(|(partition, _)| partition.clone()).collect(),
+            outcomes: records.iter().map(|(_, batch)| unknown(batch)).collect(),
+            unreported: records.iter().map(|(_, batch)| batch.len() as usize).sum(),
+            failed: None,
+            done: Some(done),
+        };
+        Arc::new(Self { waiting, state: Mutex::new(state) })
+    }
+
+    /// Resolves an append of nothing.
+    pub(super) fn settle_empty(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.resolve();
+    }
+
+    fn settle(&self, (batch, place): (usize, usize), outcome: Result<Offset, Failed>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.outcomes[batch][place] = match outcome {
+            Ok(offset) => RecordOutcome::Appended(offset),
+            Err(Failed { error, outcome }) => {
+                let partition = state.partitions[batch].clone();
+                state.failed.get_or_insert((partition, error));
+                outcome
+            }
+        };
+        state.unreported -= 1;
+        if state.unreported == 0 {
+            state.resolve();
+        }
+    }
+}
+
+/// Why a record was not appended, or may not have been.
+struct Failed {
+    error: KafkaError,
+    outcome: RecordOutcome,
+}
+
+impl State {
+    fn resolve(&mut self) {
+        let Some(done) = self.done.take() else { return };
+        // A client that went away does not take its append back.
+        let _ = done.send(self.result());
+    }
+
+    fn result(&mut self) -> Result<Vec<Appended>, EnqueueError> {
+        let Some((partition, error)) = self.failed.take() else {
+            let parts = self.partitions.iter().zip(&self.outcomes);
+            return Ok(parts.map(|(partition, batch)| appended(partition, batch)).collect());
+        };
+        let mut all = self.outcomes.iter().flatten();
+        if all.all(|outcome| *outcome == RecordOutcome::Unknown) {
+            return Err(EnqueueError::Storage(error.into_io()));
+        }
+        let refused = RecordOutcome::Refused(ErrorClass::Invalid);
+        let mut all = self.outcomes.iter().flatten();
+        if matches!(error.reason, Reason::UnknownTopic { .. }) && all.all(|found| *found == refused)
+        {
+            return Err(EnqueueError::UnknownPartition(partition));
+        }
+        let outcomes = std::mem::take(&mut self.outcomes);
+        Err(EnqueueError::Records { outcomes, source: error.into_io() })
+    }
+}
+
+/// Names the offsets of a batch; control records of others may stand in between.
+fn appended(partition: &TopicPartition, batch: &[RecordOutcome]) -> Appended {
+    let offset = |outcome: &RecordOutcome| match outcome {
+        RecordOutcome::Appended(offset) => Some(*offset),
+        RecordOutcome::Refused(_) | RecordOutcome::Unknown => None,
+    };
+    let start = batch.first().and_then(offset).unwrap_or(Offset::ZERO);
+    let end = batch.last().and_then(offset).map_or(start, |last| last.plus(1));
+    Appended { partition: partition.clone(), offsets: OffsetRange::new(start, end) }
+}
+
+/// Goes with one record through librdkafka; dropped unreported, the record's outcome is unknown.
+pub(crate) struct Tag {
+    flight: Option<Arc<Flight>>,
+    place: (usize, usize),
+    bytes: u64,
+}
+
+impl Tag {
+    pub(super) fn new(flight: &Arc<Flight>, place: (usize, usize), record: &Record<'_>) -> Self {
+        Self { flight: Some(Arc::clone(flight)), place, bytes: record_len(record) as u64 }
+    }
+
+    /// The room the record takes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes what became of the record.
+    pub(super) fn report(mut self: Box<Self>, result: &DeliveryResult<'_>, of: &Connection) {
+        self.settle(match result {
+            Ok(message) => Ok(Offset(u64::try_from(message.offset()).unwrap_or(0))),
+            Err((error, message)) => {
+                let error = KafkaError::new(DURING, error.clone(), of);
+                let outcome = if may_be_stored(message) {
+                    RecordOutcome::Unknown
+                } else {
+                    RecordOutcome::Refused(error.class())
+                };
+                Err(Failed { error, outcome })
+            }
+        });
+    }
+
+    /// The record was not taken: it is surely not stored.
+    pub(super) fn refused(mut self: Box<Self>, error: ClientError) {
+        let error = KafkaError::new(DURING, error, &Connection::silent());
+        let outcome = RecordOutcome::Refused(error.class());
+        self.settle(Err(Failed { error, outcome }));
+    }
+
+    fn settle(&mut self, outcome: Result<Offset, Failed>) {
+        if let Some(flight) = self.flight.take() {
+            flight.waiting.settled(self.bytes);
+            flight.settle(self.place, outcome);
+        }
+    }
+}
+
+impl Drop for Tag {
+    fn drop(&mut self) {
+        let detail = "the producer ended before it was reported".to_owned();
+        let error = KafkaError::found(DURING, Reason::Other { detail });
+        self.settle(Err(Failed { error, outcome: RecordOutcome::Unknown }));
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! A task that goes on under a new name: what stands under the old one moves in one transaction.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use millstream_log::OpenError;
+use millstream_model::{LogPosition, TaskId, TopicPartition};
+use millstream_runtime::Context;
+use rdkafka::consumer::ConsumerGroupMetadata;
+
+use super::{Opening, Standing};
+use crate::positions::record::TaskRecord;
+use crate::writer::batch::Batch;
+use crate::writer::producer::Producer;
+
+/// The old name of a task, whose owner is fenced.
+pub(super) struct Renamed {
+    old: TaskId,
+    group: Arc<ConsumerGroupMetadata>,
+    /// Whether the old name's offsets lie in another group than the new one's.
+    is_other_group: bool,
+    /// Keeps the old name fenced off until its positions have moved.
+    _producer: Producer,
+}
+
+impl Opening<'_> {
+    /// Looks up what stands under the old name; nothing changes when it was never opened.
+    pub(super) async fn look_under(
+        &self,
+        cx: &Context,
+        old: &TaskId,
+        new: Standing,
+    ) -> Result<(Standing, Option<Renamed>), OpenError> {
+        let tasks = self.tasks;
+        let producer = tasks.fence(cx, old).await?;
+        let standing = tasks.standing(cx, self.topic, old, &self.owner.inputs).await?;
+        if standing.entry.record.is_none() {
+            return Ok((new, None));
+        }
+        let names = &tasks.cluster.names;
+        let is_other_group = names.group(old) != names.group(&self.owner.task);
+        let (old, group) = (old.clone(), standing.group.clone());
+        let renamed = Renamed { old, group, is_other_group, _producer: producer };
+        Ok((Standing { group: new.group, ..standing }, Some(renamed)))
+    }
+}
+
+impl Renamed {
+    /// Adds what moves: everything is written under the new name and deleted under the old one.
+    pub(super) fn take_over(
+        &self,
+        batch: &mut Batch,
+        standing: &Standing,
+        record: &TaskRecord,
+        inputs: &BTreeMap<TopicPartition, LogPosition>,
+    ) {
+        for (source, position) in &standing.entry.positions {
+            batch.set_position(source, position);
+        }
+        batch.forget(&self.old, standing.entry.positions.keys());
+        if record.began {
+            batch.set_offsets(&standing.group, inputs);
+            if self.is_other_group {
+                batch.mark_renamed(&self.group, inputs);
+            }
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The positions topic in memory, brought up to date before each answer.
+//!
+//! Other tasks' open transactions hold back the topic's stable end, so a read up to that end may
+//! miss what is committed above it. Therefore each read first asks for the high watermark with a
+//! client that sees everything, and then reads committed records until it is past it: what was
+//! committed before the question is in the answer, whoever else has a transaction open.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use millstream_model::{SourceId, TaskId, TopicId};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::time::Instant;
+
+use super::record::{Key, Malformed, TaskRecord, decode_position};
+use crate::client::{Connection, Isolation, Observer};
+use crate::cluster::Cluster;
+use crate::error::{KafkaError, Reason};
+
+/// What was being done when a call failed.
+const READING: &str = "read the positions topic";
+
+/// How long one poll waits for records.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How old what was read may be to go on from it. A tombstone stays for a day
+/// (`delete.retention.ms`): who was away for longer could miss one.
+const AGE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// What the topic says about one task.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// The task as a whole; absent when it was never opened.
+    pub(crate) record: Option<TaskRecord>,
+    /// The position of each source.
+    pub(crate) positions: BTreeMap<SourceId, Bytes>,
+}
+
+/// One partition of the topic, as far as it was read.
+#[derive(Debug)]
+struct Part {
+    /// The next offset to read.
+    next: i64,
+    read_at: Instant,
+    tasks: BTreeMap<TaskId, Entry>,
+}
+
+/// The topic in memory.
+pub(crate) struct Table {
+    topic: String,
+    committed: BaseConsumer<Observer>,
+    everything: BaseConsumer<Observer>,
+    connection: std::sync::Arc<Connection>,
+    id: Option<TopicId>,
+    parts: BTreeMap<i32, Part>,
+}
+
+/// How far a partition must be read, and from where.
+struct Stretch {
+    partition: i32,
+    from: i64,
+    high: i64,
+}
+
+impl Table {
+    /// Makes the clients that read the topic; reads nothing yet.
+    pub(crate) fn new(cluster: &Cluster) -> Result<Self, KafkaError> {
+        let connection = Connection::new("positions");
+        let consumer = |isolation| {
+            let mut config = cluster.clients.reader(isolation);
+            // Waits for the end of somebody's transaction are short.
+            config.set("fetch.wait.max.ms", "50");
+            let made = config.create_with_context(Observer(connection.clone()));
+            made.map_err(|error| KafkaError::new("make a client", error, &connection))
+        };
+        Ok(Self {
+            topic: cluster.names.positions(),
+            committed: consumer(Isolation::Committed)?,
+            everything: consumer(Isolation::Uncommitted)?,
+            connection: connection.clone(),
+            id: None,
+            parts: BTreeMap::new(),
+        })
+    }
+
+    /// Brings some partitions of the topic, whose id is `id`, up to what is committed now.
+    pub(crate) fn read(
+        &mut self,
+        id: TopicId,
+        partitions: &[i32],
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        if self.id != Some(id) {
+            self.parts.clear();
+            self.id = Some(id);
+        }
+        let mut behind = Vec::new();
+        for partition in partitions {
+            let stretch = self.stretch(*partition, deadline)?;
+            if stretch.from < stretch.high {
+                behind.push(stretch);
+            }
+        }
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let read = self.read_on(&behind, deadline);
+        let unassigned = self.committed.unassign().map_err(|error| self.error(error));
+        if read.is_err() {
+            // What was applied in part is read again: in doubt, from the beginning.
+            for stretch in &behind {
+                self.parts.remove(&stretch.partition);
+            }
+        }
+        read.and(unassigned)
+    }
+
+    /// Returns what is known of the tasks of one partition.
+    pub(crate) fn tasks(&self, partition: i32) -> impl Iterator<Item = (&TaskId, &Entry)> {
+        self.parts.get(&partition).into_iter().flat_map(|part| &part.tasks)
+    }
+
+    /// Returns what is known of one task.
+    pub(crate) fn task(&self, partition: i32, task: &TaskId) -> Option<&Entry> {
+        self.parts.get(&partition)?.tasks.get(task)
+    }
+
+    /// Asks how far a partition reaches, and forgets what cannot be gone on from.
+    fn stretch(&mut self, partition: i32, deadline: Instant) -> Result<Stretch, KafkaError> {
+        let watermarks = self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?);
+        let (low, high) = watermarks.map_err(|error| self.error(error))?;
+        let now = Instant::now();
+        let part = self.parts.get(&partition).filter(|part| {
+            let is_young = now.duration_since(part.read_at) < AGE_MAX;
+            is_young && (low..=high).contains(&part.next)
+        });
+        let from = part.map_or(low, |part| part.next);
+        if part.is_none() {
+            let part = Part { next: low, read_at: now, tasks: BTreeMap::new() };
+            self.parts.insert(partition, part);
+        }
+        Ok(Stretch { partition, from, high })
+    }
+
+    /// Reads each stretch to its end.
+    fn read_on(&mut self, behind: &[Stretch], deadline: Instant) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for stretch in behind {
+            let from = rdkafka::Offset::Offset(stretch.from);
+            let added = list.add_partition_offset(&self.topic, stretch.partition, from);
+            added.map_err(|error| self.error(error))?;
+        }
+        self.committed.assign(&list).map_err(|error| self.error(error))?;
+        loop {
+            let arrived = match self.committed.poll(POLL.min(left(deadline)?)) {
+                None => self.is_past(behind)?,
+                Some(Ok(message)) => {
+                    let parts = &mut self.parts;
+                    apply(parts, &message).map_err(|Malformed(reason)| {
+                        let (partition, offset) = (message.partition(), message.offset());
+                        let detail = format!("{}-{partition} at {offset}: {reason}", self.topic);
+                        KafkaError::found(READING, Reason::Corrupt { detail })
+                    })?;
+                    false
+                }
+                Some(Err(error)) if is_passing(&error) => false,
+                Some(Err(error)) => return Err(self.error(error)),
+            };
+            if arrived {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Tells whether every stretch is read; the client's position also passes control records.
+    fn is_past(&mut self, behind: &[Stretch]) -> Result<bool, KafkaError> {
+        let positions = self.committed.position().map_err(|error| self.error(error))?;
+        let now = Instant::now();
+        let mut arrived = true;
+        for stretch in behind {
+            let element = positions.find_partition(&self.topic, stretch.partition);
+            let offset = element.and_then(|element| element.offset().to_raw()).unwrap_or(-1);
+            if let Some(part) = self.parts.get_mut(&stretch.partition).filter(|_| offset >= 0) {
+                part.next = part.next.max(offset);
+                part.read_at = now;
+            }
+            arrived &= offset >= stretch.high;
+        }
+        Ok(arrived)
+    }
+
+    fn error(&self, source: ClientError) -> KafkaError {
+        KafkaError::new(READING, source, &self.connection)
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({}, {} partitions)", self.topic, self.parts.len())
+    }
+}
+
+/// Takes over one record.
+fn apply(
+    parts: &mut BTreeMap<i32, Part>,
+    message: &rdkafka::message::BorrowedMessage<'_>,
+) -> Result<(), Malformed> {
+    let Some(part) = parts.get_mut(&message.partition()) else { return Ok(()) };
+    let key = Key::decode(message.key().ok_or(Malformed("it has no key"))?)?;
+    let entry = part.tasks.entry(key.task().clone()).or_default();
+    match (&key, message.payload()) {
+        (Key::Task(_), value) => entry.record = value.map(TaskRecord::decode).transpose()?,
+        (Key::Source(_, source), Some(value)) => {
+            entry.positions.insert(source.clone(), decode_position(value)?);
+        }
+        (Key::Source(_, source), None) => {
+            entry.positions.remove(source);
+        }
+    }
+    if *entry == Entry::default() {
+        part.tasks.remove(key.task());
+    }
+    part.next = message.offset() + 1;
+    Ok(())
+}
+
+/// Tells whether the client goes on by itself after an error.
+fn is_passing(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::BrokerTransportFailure
+                | Code::AllBrokersDown
+                | Code::OperationTimedOut
+                | Code::Resolve
+                | Code::NotLeaderForPartition
+                | Code::LeaderNotAvailable
+        )
+    )
+}
+
+/// Returns the time that is left, or the error that none is.
+fn left(deadline: Instant) -> Result<Duration, KafkaError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        let detail = "another task's transaction may be open, or the cluster is slow".to_owned();
+        return Err(KafkaError::found(READING, Reason::TimedOut { detail }));
+    }
+    Ok(left)
+}

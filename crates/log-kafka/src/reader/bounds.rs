@@ -1,0 +1,201 @@
+//! What a partition holds now, and whether a position fits it.
+//!
+//! Kafka's leader epoch is the incarnation of a position, plus one, so that zero stays "before the
+//! first record". It is the epoch of the record before the offset or a later one, up to the
+//! leader's: brokers say where an epoch ended, so any of these tells a history that was cut.
+
+use std::sync::Arc;
+
+use millstream_log::{Bounds, PositionRefused, ReaderError};
+use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicPartition};
+use millstream_runtime::{Context, TaskKind};
+
+use crate::call::{self, CallError};
+use crate::client::Isolation;
+use crate::cluster::Cluster;
+use crate::error::Reason;
+use crate::ffi::admin::{EpochOffset, list_offsets};
+
+/// How often it is asked again when a topic is created anew meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+/// An offset with the leader epoch that belongs to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) offset: Offset,
+    pub(super) epoch: Option<i32>,
+}
+
+impl Place {
+    /// Takes a position apart.
+    pub(super) fn of(position: LogPosition) -> Self {
+        let epoch = position.incarnation.0.checked_sub(1).and_then(|epoch| epoch.try_into().ok());
+        Self { offset: position.offset, epoch }
+    }
+
+    /// Puts a position together; before the first offset nothing was ever written.
+    pub(super) fn position(self, log: LogId, topic: TopicId) -> LogPosition {
+        let epoch = self.epoch.and_then(|epoch| u64::try_from(epoch).ok()).unwrap_or(0);
+        let incarnation =
+            if self.offset == Offset(0) { Incarnation::NONE } else { Incarnation(epoch + 1) };
+        LogPosition { log, topic, incarnation, offset: self.offset }
+    }
+}
+
+/// What a partition holds now, as readers of committed records see it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Observed {
+    pub(super) topic: TopicId,
+    pub(super) start: Place,
+    pub(super) end: Place,
+}
+
+impl Observed {
+    fn new(topic: TopicId, start: EpochOffset, end: EpochOffset) -> Self {
+        let place = |found: EpochOffset| Place {
+            offset: Offset(u64::try_from(found.offset).unwrap_or(0)),
+            epoch: (found.epoch >= 0).then_some(found.epoch),
+        };
+        let (mut start, end) = (place(start), place(end));
+        // An empty partition has no epoch at its start: the end's holds there too.
+        start.epoch = start.epoch.or(end.epoch);
+        Self { topic, start, end }
+    }
+
+    /// Stands for an incarnation that the brokers do not tell.
+    pub(super) fn unknown_incarnation() -> Incarnation {
+        Incarnation(u64::MAX)
+    }
+
+    /// Refuses a position that does not fit.
+    pub(super) fn check(
+        &self,
+        log: LogId,
+        partition: &TopicPartition,
+        position: LogPosition,
+    ) -> Result<(), PositionRefused> {
+        let partition = || partition.clone();
+        let LogPosition { offset, incarnation, .. } = position;
+        if position.log != log {
+            let (named, found) = (position.log, log);
+            return Err(PositionRefused::OtherLog { partition: partition(), named, found });
+        }
+        if position.topic != self.topic {
+            let (named, found) = (position.topic, self.topic);
+            return Err(PositionRefused::OtherTopic { partition: partition(), named, found });
+        }
+        let (start, end) = (self.start.offset, self.end.offset);
+        if offset > end {
+            return Err(PositionRefused::BeyondEnd { partition: partition(), offset, end });
+        }
+        if offset < start {
+            return Err(PositionRefused::BeforeStart { partition: partition(), offset, start });
+        }
+        match self.contradiction(position) {
+            None => Ok(()),
+            Some(found) => {
+                let (partition, named) = (partition(), incarnation);
+                Err(PositionRefused::OtherHistory { partition, offset, named, found })
+            }
+        }
+    }
+
+    /// Returns the incarnation that the bounds alone prove to stand before a position, when it is
+    /// another; histories in between are the brokers' to check, when reading begins.
+    fn contradiction(&self, position: LogPosition) -> Option<Incarnation> {
+        let of = |place: Place| place.position(position.log, position.topic).incarnation;
+        let LogPosition { offset, incarnation, .. } = position;
+        if offset == Offset(0) {
+            return (incarnation != Incarnation::NONE).then_some(Incarnation::NONE);
+        }
+        if incarnation > of(self.end) {
+            return Some(of(self.end));
+        }
+        // What stood before the first readable offset may be older than it.
+        let oldest = if offset > self.start.offset {
+            of(Place { offset, ..self.start })
+        } else {
+            Incarnation(1)
+        };
+        (incarnation < oldest).then(|| of(Place { offset, ..self.start }))
+    }
+}
+
+/// Asks what a partition holds, and of which topic.
+pub(super) async fn observe(
+    cluster: &Arc<Cluster>,
+    cx: &Context,
+    partition: &TopicPartition,
+) -> Result<Observed, ReaderError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let before = cluster.topic(cx, &partition.topic).await?;
+        let known = before.filter(|topic| partition.partition.0 < topic.partitions);
+        let Some(before) = known else {
+            // What was remembered may be from before the topic was made.
+            let now = cluster.describe(cx, &partition.topic).await?;
+            match now {
+                Some(topic) if partition.partition.0 < topic.partitions => continue,
+                _ => return Err(ReaderError::UnknownPartition(partition.clone())),
+            }
+        };
+        let (start, end) = match offsets(cluster, cx, partition).await {
+            Ok(found) => found,
+            Err(CallError::Kafka(error)) if matches!(error.reason, Reason::UnknownTopic { .. }) => {
+                return Err(ReaderError::UnknownPartition(partition.clone()));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        // The same before and after: the offsets are those of this topic.
+        let after = cluster.describe(cx, &partition.topic).await?;
+        if after.is_some_and(|after| after.id == before.id) {
+            return Ok(Observed::new(before.id, start, end));
+        }
+    }
+    Err(ReaderError::UnknownPartition(partition.clone()))
+}
+
+async fn offsets(
+    cluster: &Arc<Cluster>,
+    cx: &Context,
+    partition: &TopicPartition,
+) -> Result<(EpochOffset, EpochOffset), CallError> {
+    let (name, number) = (cluster.names.topic(&partition.topic), number(partition));
+    let asking = Arc::clone(cluster);
+    let ask = move || {
+        let time_max = asking.config.request_time_max;
+        let of = (name.as_str(), number);
+        let found = list_offsets(asking.native(), of, Isolation::Committed, time_max);
+        asking.outcome("ask for the bounds", found)
+    };
+    call::run(cx, TaskKind("kafka_bounds"), ask).await
+}
+
+/// Returns the number of a partition as Kafka counts.
+pub(super) fn number(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition.0).unwrap_or(i32::MAX)
+}
+
+/// Returns the first readable position of a partition and the end that a reader may see now.
+pub(crate) async fn bounds(
+    cluster: &Arc<Cluster>,
+    cx: &Context,
+    partition: &TopicPartition,
+) -> Result<Bounds, ReaderError> {
+    let observed = observe(cluster, cx, partition).await?;
+    let position = |place: Place| place.position(cluster.log_id, observed.topic);
+    Ok(Bounds { start: position(observed.start), end: position(observed.end) })
+}
+
+/// Refuses a position that does not fit the partition as it is now.
+pub(crate) async fn check_position(
+    cluster: &Arc<Cluster>,
+    cx: &Context,
+    partition: &TopicPartition,
+    position: LogPosition,
+) -> Result<(), ReaderError> {
+    let observed = observe(cluster, cx, partition).await?;
+    Ok(observed.check(cluster.log_id, partition, position)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! One transactional producer on a thread of its own: every call of it blocks.
+//!
+//! ```text
+//!   open ──▶ init ──▶ idle ──▶ begin, send all, offsets, commit ──▶ idle
+//!                       │                  │ failed
+//!                       │                  ├─▶ abort done, client sound ──▶ idle (refused)
+//!                       ▼                  ▼
+//!                     dropped ◀───────── in doubt, fenced: the client is destroyed
+//! ```
+//!
+//! librdkafka commits the rest of a transaction when one record could not be taken, so every
+//! result counts here: of each send, and of each delivery report.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message as _;
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::batch::{Batch, Entry, Offsets};
+use crate::client::Connection;
+use crate::cluster::Cluster;
+use crate::error::{KafkaError, Reason};
+use crate::message::message_of;
+use crate::metrics;
+
+/// How often an idle producer takes its log lines and errors.
+const IDLE_POLL: Duration = Duration::from_secs(1);
+
+/// How long one poll for delivery reports takes.
+const DELIVERY_POLL: Duration = Duration::from_millis(1);
+
+/// How a call of the producer ended when it did not succeed.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Nothing was committed, and the producer may go on.
+    Aborted(KafkaError),
+    /// The producer is fenced: another one was opened, or its transaction took too long.
+    Fenced(KafkaError),
+    /// Whether it was committed is unknown; the producer is destroyed.
+    InDoubt(KafkaError),
+}
+
+type Done = oneshot::Sender<Result<(), Failure>>;
+
+enum Command {
+    Init(Duration, Done),
+    Transact(Box<Batch>, Done),
+}
+
+/// A producer and its thread; dropping it ends both once the call at hand has returned.
+#[derive(Debug)]
+pub(crate) struct Producer {
+    commands: SyncSender<Command>,
+    /// How long a call may take before the thread counts as hung.
+    hang_time_max: Duration,
+}
+
+impl Producer {
+    /// Makes the producer and its thread; nothing is asked of the cluster yet.
+    pub(crate) fn start(cluster: &Arc<Cluster>, id: &str) -> Result<Self, KafkaError> {
+        let connection = Connection::new("writer");
+        let context = Reports { connection: connection.clone(), failed: Mutex::default() };
+        let client = cluster.clients.transactional(id).create_with_context(context);
+        let client: BaseProducer<Reports> =
+            client.map_err(|error| KafkaError::new("make a client", error, &connection))?;
+        // One call at a time: the next command is sent after the last one answered.
+        let (commands, inbox) = sync_channel(1);
+        let config = &cluster.config;
+        let worker = Worker {
+            client,
+            connection,
+            transaction_time_max: config.transaction_time_max,
+            abort_time_max: config.request_time_max,
+        };
+        // Finite calls add up to this; a thread that needs longer hangs inside librdkafka.
+        let hang_time_max = (config.transaction_time_max + config.request_time_max) * 2;
+        let thread = thread::Builder::new().name("kafka-writer".to_owned());
+        let spawned = thread.spawn(move || worker.run(&inbox));
+        spawned.map_err(|error| {
+            let detail = error.to_string();
+            KafkaError::found("start a writer's thread", Reason::Other { detail })
+        })?;
+        Ok(Self { commands, hang_time_max })
+    }
+
+    /// Fences every earlier producer of the same id, and waits until its transaction is settled.
+    pub(crate) async fn init(&self, time_max: Duration) -> Result<(), Failure> {
+        self.call(time_max + self.hang_time_max, |done| Command::Init(time_max, done)).await
+    }
+
+    /// Commits one transaction.
+    pub(crate) async fn transact(&self, batch: Batch) -> Result<(), Failure> {
+        self.call(self.hang_time_max, |done| Command::Transact(Box::new(batch), done)).await
+    }
+
+    async fn call(
+        &self,
+        time_max: Duration,
+        command: impl FnOnce(Done) -> Command,
+    ) -> Result<(), Failure> {
+        let (done, answer) = oneshot::channel();
+        match self.commands.try_send(command(done)) {
+            Ok(()) => {}
+            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
+                return Err(Failure::InDoubt(ended("an earlier call did not end well")));
+            }
+        }
+        match tokio::time::timeout(time_max, answer).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_dropped)) => Err(Failure::InDoubt(ended("its thread ended"))),
+            Err(_elapsed) => {
+                // The thread is left to itself; should the call ever return, it ends.
+                metrics::writer_hung();
+                tracing::error!(?time_max, "a call into librdkafka hangs; its client is abandoned");
+                Err(Failure::InDoubt(ended("a call into librdkafka hangs")))
+            }
+        }
+    }
+}
+
+fn ended(why: &str) -> KafkaError {
+    KafkaError::found("use the producer", Reason::Other { detail: why.to_owned() })
+}
+
+/// What runs on the thread.
+struct Worker {
+    client: BaseProducer<Reports>,
+    connection: Arc<Connection>,
+    transaction_time_max: Duration,
+    abort_time_max: Duration,
+}
+
+impl Worker {
+    fn run(self, inbox: &Receiver<Command>) {
+        loop {
+            let (result, done) = match inbox.recv_timeout(IDLE_POLL) {
+                Ok(Command::Init(time_max, done)) => (self.init(time_max), done),
+                Ok(Command::Transact(batch, done)) => (self.transact(*batch), done),
+                Err(RecvTimeoutError::Timeout) => {
+                    self.client.poll(Duration::ZERO);
+                    continue;
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let goes_on = matches!(result, Ok(()) | Err(Failure::Aborted(_)));
+            // Whoever asked may have given up; then the next `open` learns what became of it.
+            let (Ok(()) | Err(_)) = done.send(result);
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    fn init(&self, time_max: Duration) -> Result<(), Failure> {
+        let deadline = Instant::now() + time_max;
+        loop {
+            match self.client.init_transactions(left(deadline)) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(self.sort("fence earlier owners", error)),
+            }
+        }
+    }
+
+    fn transact(&self, batch: Batch) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.transaction_time_max;
+        self.client.context().take_failed();
+        let begun = self.client.begin_transaction();
+        begun.map_err(|error| self.sort("begin a transaction", error))?;
+        let filled = self.fill(&batch, deadline);
+        filled.or_else(|failed| self.abort(failed))?;
+        self.commit(deadline)
+    }
+
+    /// Hands over everything and waits until the brokers have it; nothing is committed yet.
+    fn fill(&self, batch: &Batch, deadline: Instant) -> Result<(), KafkaError> {
+        for (topic, partition, records) in &batch.records {
+            for record in records {
+                self.send(message_of(topic, *partition, record, ()), deadline)?;
+            }
+        }
+        for Entry { topic, partition, key, value } in &batch.positions {
+            let mut sent = BaseRecord::to(topic).partition(*partition).key(key.as_bytes());
+            sent.payload = value.as_deref();
+            self.send(sent, deadline)?;
+        }
+        for Offsets { group, offsets } in &batch.offsets {
+            self.send_offsets(group, offsets, deadline)?;
+        }
+        while self.client.in_flight_count() > 0 {
+            if Instant::now() >= deadline {
+                let late = ClientError::Flush(Code::OperationTimedOut);
+                return Err(self.error("send a transaction", late));
+            }
+            self.client.poll(DELIVERY_POLL);
+        }
+        match self.client.context().take_failed() {
+            None => Ok(()),
+            Some(failed) => Err(self.error(SENDING, failed)),
+        }
+    }
+
+    /// Hands over one record; waits while the client's queue is full.
+    fn send(
+        &self,
+        mut record: BaseRecord<'_, [u8], [u8]>,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        loop {
+            match self.client.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, rejected)) if is_queue_full(&error) && Instant::now() < deadline => {
+                    record = rejected;
+                    self.client.poll(DELIVERY_POLL);
+                }
+                Err((error, _)) => return Err(self.error(SENDING, error)),
+            }
+        }
+    }
+
+    fn send_offsets(
+        &self,
+        group: &ConsumerGroupMetadata,
+        offsets: &TopicPartitionList,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
+        loop {
+            match self.client.send_offsets_to_transaction(offsets, group, left(deadline)) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(self.error("send offsets", error)),
+            }
+        }
+    }
+
+    fn commit(&self, deadline: Instant) -> Result<(), Failure> {
+        loop {
+            match self.client.commit_transaction(left(deadline)) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_abortable(&error) => {
+                    // The reports say more than the commit, which only knows that one failed.
+                    let told = self.client.context().take_failed().unwrap_or(error);
+                    return self.abort(self.error("commit a transaction", told));
+                }
+                Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(self.sort("commit a transaction", error)),
+            }
+        }
+    }
+
+    /// Takes a transaction back whose commit was never asked for, or refused.
+    fn abort(&self, failed: KafkaError) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.abort_time_max;
+        self.client.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
+        // The purged records come back as reports, which abort waits for.
+        while self.client.in_flight_count() > 0 && Instant::now() < deadline {
+            self.client.poll(DELIVERY_POLL);
+        }
+        match self.client.abort_transaction(left(deadline)) {
+            Ok(()) => Err(Failure::Aborted(failed)),
+            Err(error) => match self.sort("abort a transaction", error) {
+                Failure::Fenced(error) => Err(Failure::Fenced(error)),
+                Failure::Aborted(_) | Failure::InDoubt(_) => Err(Failure::InDoubt(failed)),
+            },
+        }
+    }
+
+    fn sort(&self, during: &'static str, error: ClientError) -> Failure {
+        let code = error.rdkafka_error_code();
+        let error = self.error(during, error);
+        match code {
+            Some(Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch) => {
+                Failure::Fenced(error)
+            }
+            _ => Failure::InDoubt(error),
+        }
+    }
+
+    fn error(&self, during: &'static str, source: ClientError) -> KafkaError {
+        KafkaError::new(during, source, &self.connection)
+    }
+}
+
+const SENDING: &str = "send a transaction";
+
+fn left(deadline: Instant) -> Duration {
+    // Zero would mean "do not wait", which some calls take for "for ever".
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+fn is_retriable(error: &ClientError) -> bool {
+    matches!(error, ClientError::Transaction(error) if error.is_retriable() && !error.is_fatal())
+}
+
+fn is_abortable(error: &ClientError) -> bool {
+    match error {
+        ClientError::Transaction(error) => error.txn_requires_abort() && !error.is_fatal(),
+        // Flushing comes before the commit is asked for.
+        ClientError::Flush(_) => true,
+        _ => false,
+    }
+}
+
+fn is_queue_full(error: &ClientError) -> bool {
+    error.rdkafka_error_code() == Some(Code::QueueFull)
+}
+
+/// Keeps the first record that could not be delivered.
+struct Reports {
+    connection: Arc<Connection>,
+    failed: Mutex<Option<ClientError>>,
+}
+
+impl Reports {
+    fn take_failed(&self) -> Option<ClientError> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl ClientContext for Reports {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.connection.on_log(level, facility, message);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        self.connection.on_error(&error, reason);
+    }
+}
+
+impl ProducerContext for Reports {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
+        if let Err((error, message)) = result {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let (topic, partition) = (message.topic(), message.partition());
+            tracing::debug!(topic, partition, %error, "a record was not delivered");
+            failed.get_or_insert_with(|| error.clone());
+        }
+    }
+}

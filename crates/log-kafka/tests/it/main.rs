@@ -1,0 +1,11 @@
+//! The log on Kafka from outside, on a real broker.
+
+mod assignment;
+mod broker;
+mod conformance;
+
+/// A runtime for one test.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime can be built").block_on(future)
+}
