@@ -12,6 +12,11 @@ ensure_toolchain
 # themselves and are skipped without it; here it is made before the clock of a test runs.
 scripts/python.sh >/dev/null || say "no Python with PyIceberg and DuckDB could be had"
 
+# With Java and Maven, tests fetch and run real servers (crates/testkit); without, those are skipped.
+if ! command -v java >/dev/null || ! command -v mvn >/dev/null; then
+  install_packages openjdk-17-jre-headless maven || say "no Java and Maven could be had"
+fi
+
 # Without it the check of licences and sources is skipped, and xtask says so.
 if deny="$(scripts/deny.sh)"; then
   export PATH="$deny:$PATH"
