@@ -59,6 +59,22 @@ impl Problem {
         self
     }
 
+    /// Adds a member that lists texts, if there are any.
+    pub(crate) fn with_texts(self, name: &str, texts: &[String]) -> Self {
+        if texts.is_empty() {
+            return self;
+        }
+        let mut listed = String::from("[");
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                listed.push(',');
+            }
+            push_json_string(&mut listed, text);
+        }
+        listed.push(']');
+        self.with_json(name, &listed)
+    }
+
     /// Keeps `share` until the client has taken the answer.
     pub(crate) fn holding(mut self, share: Share) -> Self {
         self.share = Some(share);
@@ -137,7 +153,7 @@ fn with_type(status: StatusCode, content_type: HeaderValue, body: Bytes) -> Answ
 }
 
 /// Appends `text` as a JSON string.
-pub(crate) fn push_json_string(out: &mut String, text: &str) {
+fn push_json_string(out: &mut String, text: &str) {
     out.push('"');
     for character in text.chars() {
         match character {

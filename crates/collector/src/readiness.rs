@@ -20,6 +20,11 @@ pub trait Readiness: Debug + Send + Sync {
 
     /// Tells whether requests should be sent here now.
     fn readiness(&self) -> Verdict;
+
+    /// Tells, for the clients that are refused, why the log has no room; empty when nobody knows.
+    fn why_full(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Ready as soon as the collector listens; for embedding and tests.

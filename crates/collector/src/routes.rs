@@ -6,7 +6,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use millstream_runtime::Context;
 
-use crate::answer::{self, Answer, Problem, push_json_string};
+use crate::answer::{self, Answer, Problem};
 use crate::cors;
 use crate::paced::Phase;
 use crate::readiness::Verdict;
@@ -111,15 +111,7 @@ fn health(verdict: Verdict, status: &'static str, code: &'static str) -> Answer 
     let Verdict::Unhealthy(reasons) = verdict else {
         return answer::json(StatusCode::OK, format!("{{\"status\":\"{status}\"}}\n"));
     };
-    let mut listed = String::from("[");
-    for (index, reason) in reasons.iter().enumerate() {
-        if index > 0 {
-            listed.push(',');
-        }
-        push_json_string(&mut listed, reason);
-    }
-    listed.push(']');
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, reasons.join("; "))
-        .with_json("reasons", &listed)
+        .with_texts("reasons", &reasons)
         .into_answer()
 }

@@ -85,7 +85,7 @@ async fn take(
     drop((bytes, headers));
     let outcome = settling.settled().await;
     lane.shared.metrics.durable.record(begin.elapsed());
-    let stored = check(&outcome)?;
+    let stored = check(&outcome, lane)?;
 
     crash_point("collector.before_answer");
     lane.shared.metrics.accepted.increment(judgement.accepted.len() as u64);
@@ -156,7 +156,7 @@ impl Stored<'_> {
 }
 
 /// Tells the client what became of the append.
-fn check(outcome: &Arc<Outcome>) -> Result<Stored<'_>, Problem> {
+fn check<'a>(outcome: &'a Arc<Outcome>, lane: &Lane) -> Result<Stored<'a>, Problem> {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     let error = match &**outcome {
         Ok(appended) => return Ok(Stored(appended)),
@@ -165,7 +165,8 @@ fn check(outcome: &Arc<Outcome>) -> Result<Stored<'_>, Problem> {
     Err(match error {
         EnqueueError::Full { retry_after } => {
             let detail = "the log is full; nothing was stored, send the request again later";
-            Problem::full("log_full", detail, *retry_after)
+            let reasons = lane.shared.settings.readiness.why_full();
+            Problem::full("log_full", detail, *retry_after).with_texts("reasons", &reasons)
         }
         EnqueueError::Closed => {
             let detail = "the node is stopping; nothing was stored, send the request again";

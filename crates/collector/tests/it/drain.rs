@@ -10,15 +10,8 @@ use crate::rig::{Client, Rig, config, post};
 #[tokio::test]
 async fn a_request_in_flight_is_answered_and_its_connection_closed() -> Result<()> {
     let mut rig = Rig::start(config()).await?;
-    rig.log.hold();
-    let mut busy = rig.client().await?;
-    busy.send(post("", "{}")).await?;
-    rig.enqueued(1).await?;
-    let mut idle = rig.client().await?;
-    assert_eq!(idle.get("/readyz").await?.status, 200);
-
-    rig.cancel();
-    idle.closed().await?;
+    let mut busy = rig.busy_client("{}").await?;
+    rig.drain_begun().await?;
     assert!(busy.is_silent()?);
     rig.log.release();
     let answer = busy.answer().await?;
@@ -36,10 +29,7 @@ async fn a_body_that_is_still_coming_is_taken() -> Result<()> {
     let (head, body) = whole.split_at(whole.len() - 7);
     client.send(head).await?;
     assert_eq!(client.answer().await?.status, 100);
-    let mut idle = rig.client().await?;
-    assert_eq!(idle.get("/livez").await?.status, 200);
-    rig.cancel();
-    idle.closed().await?;
+    rig.drain_begun().await?;
     client.send(body).await?;
     assert_eq!(client.answer().await?.status, 200);
     assert_eq!(rig.stop().await?.len(), 1);
@@ -49,14 +39,8 @@ async fn a_body_that_is_still_coming_is_taken() -> Result<()> {
 #[tokio::test]
 async fn new_connections_are_refused_while_draining() -> Result<()> {
     let mut rig = Rig::start(config()).await?;
-    rig.log.hold();
-    let mut busy = rig.client().await?;
-    busy.send(post("", "{}")).await?;
-    rig.enqueued(1).await?;
-    let mut idle = rig.client().await?;
-    assert_eq!(idle.get("/livez").await?.status, 200);
-    rig.cancel();
-    idle.closed().await?;
+    let mut busy = rig.busy_client("{}").await?;
+    rig.drain_begun().await?;
     assert!(Client::connect(rig.addr).await.is_err());
     rig.log.release();
     assert_eq!(busy.answer().await?.status, 200);
@@ -67,10 +51,7 @@ async fn new_connections_are_refused_while_draining() -> Result<()> {
 async fn a_drain_ends_although_the_log_never_answers() -> Result<()> {
     let short = Config { drain_timeout: Duration::from_millis(20), ..config() };
     let mut rig = Rig::start(short).await?;
-    rig.log.hold();
-    let mut busy = rig.client().await?;
-    busy.send(post("", "{}")).await?;
-    rig.enqueued(1).await?;
+    let mut busy = rig.busy_client("{}").await?;
     assert!(rig.stop().await?.is_empty());
     assert!(busy.answer().await.is_err(), "cut, not answered");
     Ok(())

@@ -1,10 +1,12 @@
 //! Full: a cheap refusal that says when to come back, memory that stays within its budget, and
 //! nothing answered before it is durable.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use millstream_collector::Config;
+use millstream_collector::{Config, Readiness, Verdict};
 use millstream_log::memory::Fullness;
 use millstream_model::ByteSize;
 
@@ -28,10 +30,7 @@ fn event(number: usize) -> String {
 #[tokio::test]
 async fn nothing_is_answered_before_it_is_durable() -> Result<()> {
     let mut rig = Rig::start(config()).await?;
-    rig.log.hold();
-    let mut client = rig.client().await?;
-    client.send(post("", "{}")).await?;
-    rig.enqueued(1).await?;
+    let mut client = rig.busy_client("{}").await?;
     // The worker that would answer has had its turns: it answers others.
     for _ in 0..10 {
         assert_eq!(rig.client().await?.get("/livez").await?.status, 200);
@@ -149,13 +148,42 @@ async fn a_full_log_is_a_503_with_its_own_time() -> Result<()> {
     Ok(())
 }
 
+/// A node whose disk is full, and that knows who holds it.
+#[derive(Debug)]
+struct Held;
+
+impl Readiness for Held {
+    fn liveness(&self) -> Verdict {
+        Verdict::Healthy
+    }
+
+    fn readiness(&self) -> Verdict {
+        Verdict::Unhealthy(self.why_full())
+    }
+
+    fn why_full(&self) -> Vec<String> {
+        vec!["full: no \"room\"".to_owned(), "held: by the task `old`".to_owned()]
+    }
+}
+
+#[tokio::test]
+async fn a_full_log_says_who_holds_it_where_that_is_known() -> Result<()> {
+    let rig = Rig::start_with(config(), Arc::new(Held)).await?;
+    let mut client = rig.client().await?;
+    rig.log.set_fullness(Fullness::NoIntake);
+    for answer in [client.track("{}").await?, client.get("/readyz").await?] {
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.json()?["reasons"], serde_json::json!(Held.why_full()));
+    }
+    rig.log.set_fullness(Fullness::Room);
+    assert!(client.track("{}").await?.json()?.get("reasons").is_none());
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_closed_log_is_a_503_and_a_lost_append_says_that_nobody_knows() -> Result<()> {
     let mut rig = Rig::start(config()).await?;
-    rig.log.hold();
-    let mut client = rig.client().await?;
-    client.send(post("", "{}")).await?;
-    rig.enqueued(1).await?;
+    let mut client = rig.busy_client("{}").await?;
     let _reopened = rig.log.restart();
     let answer = client.answer().await?;
     assert_eq!(answer.status, 503);

@@ -78,6 +78,23 @@ impl Rig {
         Client::connect(self.addr).await
     }
 
+    /// Holds the log and posts `body`: the client that is returned waits for its answer.
+    pub(crate) async fn busy_client(&mut self, body: &str) -> Result<Client> {
+        self.log.hold();
+        let mut client = self.client().await?;
+        client.send(post("", body)).await?;
+        self.enqueued(1).await?;
+        Ok(client)
+    }
+
+    /// Begins to drain, and returns when a connection that rested has been closed for it.
+    pub(crate) async fn drain_begun(&self) -> Result<()> {
+        let mut resting = self.client().await?;
+        ensure!(resting.get("/livez").await?.status == 200, "alive before the drain");
+        self.cancel();
+        resting.closed().await
+    }
+
     /// Waits until the log was handed `count` appends in all.
     pub(crate) async fn enqueued(&mut self, count: usize) -> Result<()> {
         self.enqueued.wait_for(|seen| *seen >= count).await?;
