@@ -21,7 +21,7 @@ help:
 	@echo 'make bench        the benchmarks, each beside its baseline'
 
 run:
-	@DATA='$(DATA)' ONCE='$(ONCE)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' EVENTS='$(EVENTS)' scripts/run.sh
+	@exec env DATA='$(DATA)' ONCE='$(ONCE)' LISTEN='$(LISTEN)' ADMIN='$(ADMIN)' EVENTS='$(EVENTS)' scripts/run.sh
 
 test:
 	@scripts/test.sh

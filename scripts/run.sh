@@ -24,14 +24,21 @@ node_pid=""
 # The longest wait for the node to be ready, in seconds: the limit, not the expectation.
 readonly start_wait_max=60
 
-# Stops the node this script started, and only that one, however the script ends.
+# Stops the node this script started, and only that one, however the script ends. A signal to the
+# whole group reaches make too, which passes a second SIGTERM on: the node drains all the same. A
+# second Ctrl-C goes to the node, which then ends at once.
 stop_node() {
   local status=$?
-  trap - EXIT INT TERM
+  trap - EXIT
+  trap '' TERM
+  trap 'kill -INT "$node_pid" 2>/dev/null || true' INT
   if [[ -n "$node_pid" ]] && kill -0 "$node_pid" 2>/dev/null; then
     say "stopping the node"
     kill -TERM "$node_pid" 2>/dev/null || true
-    wait "$node_pid" 2>/dev/null || true
+    # A signal ends `wait` early.
+    while kill -0 "$node_pid" 2>/dev/null; do
+      wait "$node_pid" 2>/dev/null || true
+    done
   fi
   exit "$status"
 }
