@@ -15,6 +15,9 @@ const FAILURES_UNTIL_STUCK: u32 = 2;
 /// Failures at one position after which the next fetch there is halved.
 const FAILURES_UNTIL_HALVED: u32 = 2;
 
+/// How often a task commits that it read past control records alone, which is never urgent.
+pub(crate) const GAP_INTERVAL: Duration = Duration::from_secs(1);
+
 /// Counts failures without progress, and waits between attempts.
 #[derive(Debug)]
 pub(crate) struct Attempts {
@@ -79,6 +82,11 @@ impl Portion {
     /// Returns how many bytes the next fetch asks for.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// Returns whether less is read than usual, because that failed.
+    pub(crate) fn is_reduced(&self) -> bool {
+        self.bytes < self.bytes_max
     }
 
     /// Notes that everything fetched was committed.

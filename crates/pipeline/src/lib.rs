@@ -15,6 +15,7 @@
 
 mod attempt;
 pub mod cleaner;
+mod config_error;
 pub mod counts;
 pub mod datetime;
 pub mod dead_letter;
@@ -29,6 +30,7 @@ pub mod step;
 pub mod worker;
 
 pub use cleaner::{Cleaner, CleanerError, Outputs};
+pub use config_error::ConfigError;
 pub use counts::Counts;
 pub use dead_letter::{DeadLetter, Origin};
 pub use event::{Event, EventBuffers, Path, RawValue};

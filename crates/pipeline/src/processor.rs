@@ -15,6 +15,7 @@
 //! record that fails for good goes to the dead letters with the reason; everything else waits and
 //! shows as *stuck*. A full dead-letter topic therefore stops the pipeline.
 
+mod gather;
 mod session;
 
 use std::sync::Arc;
@@ -23,11 +24,11 @@ use std::time::Duration;
 use millstream_log::{Log, Owner};
 use millstream_model::{ByteSize, TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Clock, Context, Rng};
-use thiserror::Error;
 use tokio::sync::watch;
 
 use crate::attempt::{Attempts, Portion};
 use crate::cleaner::{self, Cleaner, CleanerError};
+use crate::config_error::ConfigError;
 use crate::failure::Failure;
 use crate::status::{StatusReporter, TaskState, TaskStatus};
 
@@ -54,16 +55,6 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
         }
     }
-}
-
-/// A processor's configuration that lies outside its range.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{key}: {reason}")]
-pub struct ConfigError {
-    /// The field.
-    pub key: &'static str,
-    /// The allowed range.
-    pub reason: &'static str,
 }
 
 impl Config {
@@ -116,6 +107,9 @@ pub struct Settings {
     pub dead_letter_partitions: u32,
     /// The steps.
     pub cleaner: cleaner::Settings,
+    /// How long records are gathered for one transaction, up to `batch_bytes_max`: zero on a log
+    /// whose transactions are cheap, well below `transaction_time_max` on one where they are not.
+    pub transaction_interval: Duration,
     /// How it works.
     pub config: Config,
 }

@@ -26,7 +26,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 
 pub use worker::{
-    COMMIT_SOURCE, Config, ConfigError, PlacementError, Settings, SinkTask, SinkWorker,
+    COMMIT_SOURCE, Config, GAP_SOURCE, PlacementError, RegisterError, Settings, SinkTask,
+    SinkWorker,
 };
 
 /// Stores events in a system outside, exactly once.

@@ -1,36 +1,32 @@
 //! One ownership of the task: from `open` to the first doubt, or to the drain.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Duration;
 
-use millstream_log::{
-    Consumed, FetchLimits, Fetched, LogReader, TransactError, Transaction, Writer,
-};
+use millstream_log::{Consumed, Fetched, LogReader, TransactError, Transaction, Writer};
 use millstream_model::{ErrorClass, LogPosition, RecordBatchBuilder, TopicPartition};
 use millstream_runtime::crash_point::crash_point;
 use millstream_runtime::{Cancelled, Context};
 use tokio::time::Instant;
 
 use super::Processor;
-use crate::attempt::{Fetch, finish};
+use crate::attempt::{Fetch, GAP_INTERVAL, finish};
 use crate::cleaner::Outputs;
 use crate::counts::Counts;
 use crate::dead_letter::Origin;
 use crate::failure::Failure;
 use crate::status::{InputStatus, TaskState};
 
-/// How long a fetch waits for the first record: only how often an idle task wakes up.
-const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
-
 /// What an owner holds; all of it is dropped at the first doubt.
 #[derive(Debug)]
-struct Session {
+pub(super) struct Session {
     writer: Box<dyn Writer>,
-    reader: Box<dyn LogReader>,
+    pub(super) reader: Box<dyn LogReader>,
     /// Where the next transaction begins.
     position: LogPosition,
     /// The committed counts.
     counts: Counts,
+    /// When control records alone were committed last.
+    gap_committed: Option<Instant>,
 }
 
 /// What became of a batch.
@@ -53,16 +49,9 @@ impl Processor {
         // Opened, and nothing to do yet: the first fetch may wait.
         self.reporter.set_unless(TaskState::Idle, self.attempts.is_failing());
         while !cx.is_cancelled() {
-            let limits = FetchLimits { bytes_max: self.portion.bytes(), wait_max: FETCH_WAIT_MAX };
-            let Ok(fetched) = cx.run(session.reader.fetch(cx, limits)).await else { break };
-            let fetched = match fetched {
-                Ok(fetched) => fetched,
-                Err(_) if cx.is_cancelled() => break,
-                Err(error) => return Err(Failure::of("fetch", &error)),
-            };
+            let Some(fetched) = self.gather(cx, &mut session).await? else { break };
             if fetched.is_empty() {
-                // Control records alone are not worth a transaction.
-                self.idle(&fetched);
+                self.idle(cx, &mut session, &fetched).await?;
                 continue;
             }
             self.reporter.set_unless(TaskState::Running, self.attempts.is_failing());
@@ -100,7 +89,8 @@ impl Processor {
             status.inputs = vec![InputStatus { partition: input.clone(), next, end }];
             status.counts = counts;
         });
-        Ok(Session { writer: opened.writer, reader, position, counts })
+        let writer = opened.writer;
+        Ok(Session { writer, reader, position, counts, gap_committed: None })
     }
 
     async fn reader_at(
@@ -202,9 +192,13 @@ impl Processor {
         push(&settings.dead_letters, number % settings.dead_letter_partitions.max(1), outputs.dead);
         Transaction {
             records,
-            consumed: vec![Consumed { partition: settings.input.clone(), next }],
+            consumed: vec![self.consumed(next)],
             positions: vec![(Counts::source_id(), counts.encode())],
         }
+    }
+
+    fn consumed(&self, next: LogPosition) -> Consumed {
+        Consumed { partition: self.settings.input.clone(), next }
     }
 
     /// Commits; waits as long as the log has no room. The inner result is cancelled only when
@@ -256,7 +250,24 @@ impl Processor {
         });
     }
 
-    fn idle(&mut self, fetched: &Fetched) {
+    /// Shows that there is nothing to do, and commits that control records alone were read.
+    async fn idle(
+        &mut self,
+        cx: &Context,
+        session: &mut Session,
+        fetched: &Fetched,
+    ) -> Result<(), Failure> {
+        let is_due = session.gap_committed.is_none_or(|at| at.elapsed() >= GAP_INTERVAL);
+        if is_due && fetched.next.offset > session.position.offset {
+            session.gap_committed = Some(Instant::now());
+            let consumed = vec![self.consumed(fetched.next)];
+            let transaction = Transaction { consumed, ..Transaction::default() };
+            if self.transact(cx, session, &transaction).await?.is_err() {
+                // The task is to stop; what was not committed is read again.
+                return Ok(());
+            }
+            session.position = fetched.next;
+        }
         self.attempts.progress();
         self.reporter.set(TaskState::Idle);
         self.reporter.update(|status| {
@@ -267,5 +278,6 @@ impl Processor {
             }
             crate::metrics::lag(status);
         });
+        Ok(())
     }
 }

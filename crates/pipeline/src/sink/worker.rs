@@ -4,6 +4,7 @@
 //! and lag know. What a commit rejected is written to the dead letters afterwards, in a log
 //! transaction that names the commit: `open` finishes that step first if a crash came between.
 
+mod gap;
 mod intake;
 mod placement;
 mod register;
@@ -15,17 +16,18 @@ use std::time::Duration;
 use millstream_log::{Log, Owner};
 use millstream_model::{ByteSize, TaskId, TopicName, TopicPartition};
 use millstream_runtime::Context;
-use thiserror::Error;
 use tokio::sync::watch;
 
 use super::Sink;
 use crate::attempt::Attempts;
+use crate::config_error::ConfigError;
 use crate::failure::Failure;
 use crate::processor::Surroundings;
 use crate::status::{StatusReporter, TaskState, TaskStatus};
 
+pub use gap::GAP_SOURCE;
 pub use placement::PlacementError;
-pub use register::COMMIT_SOURCE;
+pub use register::{COMMIT_SOURCE, RegisterError};
 
 /// How a sink worker works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,16 +57,6 @@ impl Default for Config {
             drain_timeout: Duration::from_secs(10),
         }
     }
-}
-
-/// A sink worker's configuration that lies outside its range.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{key}: {reason}")]
-pub struct ConfigError {
-    /// The field.
-    pub key: &'static str,
-    /// The allowed range.
-    pub reason: &'static str,
 }
 
 impl Config {

@@ -3,7 +3,10 @@
 mod cleaning;
 mod fixtures;
 mod fuzz;
+mod memory_sink;
+mod pace;
 mod processor;
 mod sink;
+mod sink_returns;
 mod stage;
 mod timestamps;

@@ -1,148 +1,18 @@
 //! What a sink worker guarantees, against a sink that fails in every way it may.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
-use millstream_log::memory::{Fullness, Outcome};
-use millstream_log::{Log, OffsetBatch};
-use millstream_model::{ErrorClass, LogPosition, TopicPartition};
-use millstream_pipeline::sink::{
-    CommitId, Config, Settings, SinkCommit, SinkError, SinkOpened, SinkPosition, SinkReject,
-    SinkTask, Staged,
-};
-use millstream_pipeline::{Counts, DeadLetter, Sink, SinkWorker, TaskState};
-use millstream_runtime::{Context, TaskKind, spawn};
-use tokio::time::Instant;
+use millstream_log::Log;
+use millstream_log::memory::{Fullness, Gaps, Outcome};
+use millstream_model::ErrorClass;
+use millstream_pipeline::sink::{Config, Settings, SinkTask};
+use millstream_pipeline::{Counts, DeadLetter, SinkWorker, TaskState};
+use millstream_runtime::{TaskKind, spawn};
 
+use crate::memory_sink::{Failure, MemorySink, Table};
 use crate::stage::{PARTITIONS, Running, Stage, partition, task_id, topic_name};
 
-/// What is durable in the sink, whatever happens to its worker.
-#[derive(Debug, Default)]
-struct Table {
-    rows: Vec<String>,
-    positions: BTreeMap<TopicPartition, SinkPosition>,
-    last_commit: Option<(CommitId, Vec<SinkReject>)>,
-    commits: u64,
-    /// What happens to the next commits.
-    failures: Vec<Failure>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Failure {
-    /// Nothing is stored, and the answer is an error.
-    Lost,
-    /// All is stored, and the answer is an error.
-    Stored,
-    /// All is stored, and the answer never comes.
-    Silent,
-}
-
-/// A sink in memory; rows that hold `misfit` are rejected.
-#[derive(Debug, Default)]
-struct MemorySink {
-    table: Arc<Mutex<Table>>,
-    rows: Vec<String>,
-    positions: BTreeMap<TopicPartition, SinkPosition>,
-    rejected: Vec<SinkReject>,
-    since: Option<Instant>,
-    inputs: Vec<TopicPartition>,
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("the test wants it so")]
-struct Wanted;
-
-impl millstream_model::Classify for Wanted {
-    fn class(&self) -> ErrorClass {
-        ErrorClass::Transient
-    }
-}
-
-impl MemorySink {
-    fn table(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().expect("no test panics with the lock")
-    }
-
-    fn store(&mut self, id: &CommitId) {
-        let mut table = self.table.lock().expect("no test panics with the lock");
-        table.rows.append(&mut self.rows);
-        table.positions.clone_from(&self.positions);
-        table.last_commit = Some((id.clone(), self.rejected.clone()));
-        table.commits += 1;
-    }
-}
-
-#[async_trait]
-impl Sink for MemorySink {
-    async fn open(
-        &mut self,
-        _cx: &Context,
-        inputs: &[TopicPartition],
-    ) -> Result<SinkOpened, SinkError> {
-        self.rows.clear();
-        self.rejected.clear();
-        self.since = None;
-        self.inputs = inputs.to_vec();
-        let stored = self.table().positions.clone();
-        self.positions = stored;
-        let positions = self.positions.values().cloned().collect();
-        Ok(SinkOpened { positions, last_commit: self.table().last_commit.clone() })
-    }
-
-    async fn write(
-        &mut self,
-        _cx: &Context,
-        partition: &TopicPartition,
-        batch: &OffsetBatch,
-        next: LogPosition,
-    ) -> Result<(), SinkError> {
-        let position = self.positions.entry(partition.clone()).or_insert(SinkPosition {
-            partition: partition.clone(),
-            next,
-            rows: 0,
-            rejected: 0,
-        });
-        position.next = next;
-        for (offset, record) in batch.iter() {
-            let text = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
-            if text.contains("misfit") {
-                let (field, reason) = (Some("f".to_owned()), "does not fit".to_owned());
-                let partition = partition.clone();
-                self.rejected.push(SinkReject { partition, offset, field, reason });
-                position.rejected += 1;
-            } else {
-                self.rows.push(format!("{partition}@{offset} {text}"));
-                position.rows += 1;
-            }
-        }
-        self.since.get_or_insert_with(Instant::now);
-        Ok(())
-    }
-
-    fn staged(&self) -> Staged {
-        let (rows, rejected) = (self.rows.len() as u64, self.rejected.len() as u64);
-        Staged { rows, rejected, bytes: rows * 100, since: self.since }
-    }
-
-    async fn commit(&mut self, cx: &Context) -> Result<SinkCommit, SinkError> {
-        let id = CommitId(format!("commit-{}", self.table().commits));
-        let failure = self.table().failures.pop();
-        if failure != Some(Failure::Lost) {
-            self.store(&id);
-        }
-        match failure {
-            None => {}
-            Some(Failure::Silent) => return Err(SinkError::new("commit", cx.cancelled().await)),
-            Some(Failure::Lost | Failure::Stored) => return Err(SinkError::new("commit", Wanted)),
-        }
-        self.since = None;
-        let positions = self.positions.values().cloned().collect();
-        Ok(SinkCommit { id, positions, rejected: std::mem::take(&mut self.rejected) })
-    }
-}
-
-fn sink_settings() -> Settings {
+pub(crate) fn sink_settings() -> Settings {
     let task = |number| SinkTask {
         task: task_id(&format!("test.sink.{number}")),
         renamed_from: None,
@@ -159,7 +29,7 @@ fn sink_settings() -> Settings {
 }
 
 fn start(stage: &Stage, table: &Arc<Mutex<Table>>) -> Running {
-    let sink = MemorySink { table: Arc::clone(table), ..MemorySink::default() };
+    let sink = MemorySink::of(table);
     let (worker, status) = SinkWorker::new(sink_settings(), sink, stage.surroundings());
     let cx = stage.cx.child();
     let task = {
@@ -323,4 +193,34 @@ async fn check_refused(stage: &Stage, table: &Arc<Mutex<Table>>, remedy: &str) {
     running.drain().await;
     let rows = table.lock().expect("no test panics with the lock").rows.len();
     assert!(rows <= 3, "nothing is stored twice");
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_the_last_row_control_records_are_no_lag_and_no_commit_of_the_table() {
+    let (stage, table) = (Stage::new().await, Arc::default());
+    stage.log.set_gaps(Gaps::ControlRecords);
+    let input = partition("clean", 0);
+    for round in 0..3_u64 {
+        stage.append_in_transaction(&input, &["a", "misfit"]).await;
+        let mut running = start(&stage, &table);
+        let end = stage.log.bounds(&stage.cx, &input).await.expect("it exists").end.offset;
+        let is_done = |status: &millstream_pipeline::TaskStatus| {
+            status.state == TaskState::Idle && status.lag() == 0 && status.counts.read > 2 * round
+        };
+        running.until(is_done).await;
+        let committed = stage.log.committed(&stage.cx, &task_id("test.sink.0")).await;
+        let committed = committed.expect("the log answers").expect("the task began");
+        assert_eq!(committed.consumed[&input].offset, end);
+        let stored = table.lock().unwrap().positions[&input].next.offset;
+        assert!(stored < end, "the table stands at its last row");
+        // Started again without anything new: not taken for a table that was set back.
+        running.drain().await;
+        let mut running = start(&stage, &table);
+        let idle = running.until(|status| status.state == TaskState::Idle && status.lag() == 0);
+        idle.await;
+        running.drain().await;
+    }
+    let table = table.lock().unwrap();
+    assert_eq!((table.commits, table.rows.len()), (3, 3));
+    assert_eq!(stage.values(&partition("dead", 0)), ["misfit"; 3]);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use millstream_log::memory::MemoryLog;
-use millstream_log::{Log, TopicConfig, TopicKind};
+use millstream_log::memory::{MemoryLog, Outcome};
+use millstream_log::{Log, Owner, TopicConfig, TopicKind, TransactError, Transaction};
 use millstream_model::{
-    Headers, Record, RecordBatchBuilder, TaskId, Timestamp, TopicName, TopicPartition,
+    Headers, Record, RecordBatch, RecordBatchBuilder, TaskId, Timestamp, TopicName, TopicPartition,
 };
 use millstream_pipeline::cleaner;
 use millstream_pipeline::event::Limits;
@@ -35,6 +35,20 @@ pub(crate) fn task_id(id: &str) -> TaskId {
     TaskId::new(id).expect("the test's task")
 }
 
+/// Returns records with these values, each with its text as the key.
+pub(crate) fn batch(values: &[&str]) -> RecordBatch {
+    let mut batch = RecordBatchBuilder::new();
+    for value in values {
+        batch.push(Record {
+            timestamp: Timestamp::from_millis(5),
+            key: Some(value.as_bytes()),
+            value: Some(value.as_bytes()),
+            headers: Headers::EMPTY,
+        });
+    }
+    batch.finish()
+}
+
 impl Stage {
     pub(crate) async fn new() -> Self {
         let clock = Clock::manual(Timestamp::from_millis(1_000));
@@ -58,17 +72,32 @@ impl Stage {
 
     /// Appends values to a partition, each with its text as the key.
     pub(crate) async fn append(&self, to: &TopicPartition, values: &[&str]) {
-        let mut batch = RecordBatchBuilder::new();
-        for value in values {
-            batch.push(Record {
-                timestamp: Timestamp::from_millis(5),
-                key: Some(value.as_bytes()),
-                value: Some(value.as_bytes()),
-                headers: Headers::EMPTY,
-            });
-        }
-        let append = self.log.enqueue(vec![(to.clone(), batch.finish())]).expect("there is room");
+        let append = self.log.enqueue(vec![(to.clone(), batch(values))]).expect("there is room");
         append.await.expect("the append is durable");
+    }
+
+    /// Appends values as another task's transaction, which may leave a control record behind them.
+    pub(crate) async fn append_in_transaction(&self, to: &TopicPartition, values: &[&str]) {
+        self.transact_upstream(to, values).await.expect("it commits");
+    }
+
+    /// Appends values as a transaction that is aborted: only its control record can be seen.
+    pub(crate) async fn abort_transaction(&self, to: &TopicPartition, values: &[&str]) {
+        self.log.fail_next_transact(Outcome::Lost);
+        self.transact_upstream(to, values).await.expect_err("it is lost");
+    }
+
+    async fn transact_upstream(
+        &self,
+        to: &TopicPartition,
+        values: &[&str],
+    ) -> Result<(), TransactError> {
+        let task = task_id("test.upstream");
+        let owner = Owner { task, inputs: Vec::new(), renamed_from: None };
+        let mut opened = self.log.open(&self.cx, &owner).await.expect("it opens");
+        let records = vec![(to.clone(), batch(values))];
+        let transaction = Transaction { records, ..Transaction::default() };
+        opened.writer.transact(&self.cx, transaction).await
     }
 
     /// Returns the values of all records of a partition, in order.
@@ -155,6 +184,7 @@ pub(crate) fn settings(number: u32) -> Settings {
             input_partitions: PARTITIONS,
             output_partitions: PARTITIONS,
         },
+        transaction_interval: Duration::ZERO,
         config: Config::default(),
     }
 }

@@ -7,6 +7,9 @@
 //! | T | never began, or at C ≤ T | from T; C < T is a crash before the position was registered |
 //! | T | at C > T | refused: the sink was set back to an older state |
 //!
+//! C is the position of the sink that was registered: behind it the log's own may have moved on
+//! past control records ([`super::gap`]).
+//!
 //! Whether T fits the log (its identity, its bounds, its history) is checked by the log itself
 //! when the reader starts.
 
@@ -15,6 +18,7 @@ use millstream_model::{Classify, ErrorClass, LogPosition, Offset, TopicPartition
 use thiserror::Error;
 
 use super::super::SinkPosition;
+use super::gap;
 
 /// Why a sink's position and the log's do not go together.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -22,7 +26,8 @@ pub enum PlacementError {
     /// The sink has no position of a partition that it had committed before.
     #[error(
         "the sink has no position of {partition}, but had stored it up to offset {registered}: its \
-         table was dropped, emptied of its history, or is another one; bring the table back, or \
+         table was dropped, emptied of its history, or is another one; bring the table back, or, \
+         if the sink was renamed, say so with `renamed_from`, or \
          give the sink another name to store everything that is still readable into a new table"
     )]
     Lost {
@@ -61,7 +66,7 @@ pub(super) fn place(
     start: LogPosition,
 ) -> Result<LogPosition, PlacementError> {
     // A task that never began may have a place all the same: where it begins, kept by the log.
-    let registered = committed.consumed.get(partition).filter(|_| committed.began);
+    let registered = gap::registered(committed, partition).filter(|_| committed.began);
     let partition = || partition.clone();
     match (stored.map(|stored| stored.next), registered) {
         (None, None) => Ok(start),
@@ -69,7 +74,7 @@ pub(super) fn place(
             Err(PlacementError::Lost { partition: partition(), registered: registered.offset })
         }
         (Some(stored), Some(registered))
-            if is_same_topic(stored, *registered) && stored.offset < registered.offset =>
+            if is_same_topic(stored, registered) && stored.offset < registered.offset =>
         {
             let (stored, registered) = (stored.offset, registered.offset);
             Err(PlacementError::SetBack { partition: partition(), stored, registered })
@@ -78,9 +83,14 @@ pub(super) fn place(
     }
 }
 
+/// Returns whether two positions are one, whoever wrote the record before them.
+pub(super) fn is_same_place(a: LogPosition, b: LogPosition) -> bool {
+    is_same_topic(a, b) && a.offset == b.offset
+}
+
 fn is_same_topic(a: LogPosition, b: LogPosition) -> bool {
     a.log == b.log && a.topic == b.topic
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

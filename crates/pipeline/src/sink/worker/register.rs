@@ -17,12 +17,16 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_log::{Committed, Consumed, FetchLimits, Log, TransactError, Transaction, Writer};
-use millstream_model::{LogPosition, Offset, Record, RecordBatchBuilder, SourceId, TopicPartition};
+use millstream_model::{
+    Classify, ErrorClass, LogPosition, Offset, Record, RecordBatchBuilder, SourceId, TopicPartition,
+};
 use millstream_runtime::Context;
 use millstream_runtime::crash_point::crash_point;
+use thiserror::Error;
 
 use super::super::{CommitId, SinkPosition, SinkReject};
-use super::{Settings, SinkTask};
+use super::placement::is_same_place;
+use super::{Settings, SinkTask, gap};
 use crate::attempt::{Attempts, finish};
 use crate::counts::Counts;
 use crate::dead_letter::{DeadLetter, Origin};
@@ -40,12 +44,40 @@ const DEAD_LETTERS_BYTES_MAX: usize = 4 << 20;
 
 const VERSION: u8 = 1;
 
+/// Why what a sink committed cannot be registered.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum RegisterError {
+    /// A rejected record went before its dead letter was written.
+    #[error(
+        "the sink's last commit rejected record {offset} of {partition}, whose dead letter is not \
+         written, and the log begins at offset {start}: the sink was away for longer than the \
+         log's `orphan_hold`, and the record was deleted; restore the log, or give the sink another \
+         name and table to store everything that is still readable"
+    )]
+    RecordGone {
+        /// The partition.
+        partition: TopicPartition,
+        /// The rejected record.
+        offset: Offset,
+        /// The first readable offset.
+        start: Offset,
+    },
+}
+
+impl Classify for RegisterError {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
 /// The log task of one partition, owned.
 #[derive(Debug)]
 pub(super) struct OwnedTask {
     pub(super) task: SinkTask,
     pub(super) writer: Box<dyn Writer>,
     pub(super) committed: Committed,
+    /// Where the sink itself stands, all of it registered; `None` before its first commit.
+    pub(super) stored: Option<LogPosition>,
 }
 
 /// How far a commit stored one partition.
@@ -80,8 +112,10 @@ impl Registrar<'_> {
         let mark = Mark::read(&owned.committed, commit);
         let pending: Vec<_> =
             rejected.iter().filter(|reject| reject.offset >= mark).copied().collect();
-        let is_known = owned.committed.consumed.get(&partition) == Some(&stored.next);
+        let registered = gap::registered(&owned.committed, &partition);
+        let is_known = registered.is_some_and(|registered| is_same_place(registered, stored.next));
         if pending.is_empty() && is_known {
+            owned.stored = Some(stored.next);
             return Ok(());
         }
         let mut letters = RecordBatchBuilder::new();
@@ -98,7 +132,28 @@ impl Registrar<'_> {
                 Mark::write(stored.next.offset, commit),
             ],
         };
-        self.transact(cx, owned, transaction).await
+        self.transact(cx, owned, transaction).await?;
+        owned.stored = Some(stored.next);
+        Ok(())
+    }
+
+    /// Registers that `owned`'s reader came past control records that follow what is stored.
+    ///
+    /// Does nothing when there are none.
+    pub(super) async fn register_gap(
+        &mut self,
+        cx: &Context,
+        owned: &mut OwnedTask,
+        reached: LogPosition,
+    ) -> Result<(), Failure> {
+        let partition = owned.task.input.clone();
+        // What a sink never stored has no position to begin from.
+        let Some(stored) = owned.stored else { return Ok(()) };
+        let registered = owned.committed.consumed.get(&partition);
+        if registered.is_none_or(|registered| registered.offset >= reached.offset) {
+            return Ok(());
+        }
+        self.transact(cx, owned, gap::transaction(&partition, stored, reached)).await
     }
 
     /// Writes dead letters in transactions of bounded size; returns the last, not yet written.
@@ -112,6 +167,11 @@ impl Registrar<'_> {
         let partition = owned.task.input.clone();
         let registered = owned.committed.consumed.get(&partition).copied();
         let from = self.reread_from(cx, &partition, registered).await?;
+        if let Some(gone) = pending.iter().find(|reject| reject.offset < from.offset) {
+            let (offset, start) = (gone.offset, from.offset);
+            let error = RegisterError::RecordGone { partition, offset, start };
+            return Err(Failure::of("register", &error));
+        }
         let mut records = Records::start(self.log, cx, &partition, from).await?;
         let mut letters = RecordBatchBuilder::new();
         for reject in pending {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millstream_log::{Fetched, LogReader};
-use millstream_model::{Offset, TopicPartition};
+use millstream_model::{LogPosition, Offset, TopicPartition};
 use millstream_runtime::Context;
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use super::SinkWorker;
 use super::intake::Intake;
 use super::placement::place;
 use super::register::{OwnedTask, Registrar, Stored};
-use crate::attempt::finish;
+use crate::attempt::{GAP_INTERVAL, finish};
 use crate::counts::Counts;
 use crate::failure::Failure;
 use crate::status::{InputStatus, TaskState};
@@ -24,6 +24,8 @@ const FETCH_WAIT_MAX: Duration = Duration::from_secs(1);
 struct Session {
     tasks: Vec<OwnedTask>,
     intake: Intake,
+    /// When gaps were registered last.
+    gaps_registered: Option<Instant>,
 }
 
 impl<S: Sink> SinkWorker<S> {
@@ -51,7 +53,7 @@ impl<S: Sink> SinkWorker<S> {
                     let input = session.tasks[place].task.input.clone();
                     self.write(cx, &input, &fetched).await?;
                 }
-                Ok(None) => self.idle(),
+                Ok(None) => self.idle(cx, &mut session).await?,
                 Err(_) if cx.is_cancelled() => break,
                 Err(error) => return Err(Failure::of("fetch", &error)),
             }
@@ -66,18 +68,18 @@ impl<S: Sink> SinkWorker<S> {
             let opened = self.log.open(cx, &task.owner()).await;
             let opened = opened.map_err(|error| Failure::of("open", &error))?;
             let (writer, committed) = (opened.writer, opened.committed);
-            tasks.push(OwnedTask { task: task.clone(), writer, committed });
+            tasks.push(OwnedTask { task: task.clone(), writer, committed, stored: None });
         }
         let inputs: Vec<_> = tasks.iter().map(|owned| owned.task.input.clone()).collect();
         let stored = self.sink.open(cx, &inputs).await;
         let stored = stored.map_err(|error| sink_failure(&error))?;
-        let mut readers = Vec::with_capacity(tasks.len());
+        let mut places = Vec::with_capacity(tasks.len());
         let mut statuses = Vec::with_capacity(tasks.len());
         for (input, owned) in inputs.iter().zip(&mut tasks) {
             let position = stored.positions.iter().find(|position| position.partition == *input);
-            let (reader, status) = self.start_reading(cx, owned, position).await?;
-            readers.push(reader);
-            statuses.push(status);
+            let (reader, from, end) = self.start_reading(cx, owned, position).await?;
+            places.push((reader, from, end));
+            statuses.push(InputStatus { partition: input.clone(), next: from.offset, end });
         }
         if let Some((id, rejected)) = stored.last_commit {
             let commit = SinkCommit { id, positions: stored.positions, rejected };
@@ -86,8 +88,8 @@ impl<S: Sink> SinkWorker<S> {
         // Only now: a position counts as dealt with when its dead letters are written.
         self.reporter.update(|status| status.inputs = statuses);
         let bytes_max = usize::try_from(self.settings.config.batch_bytes_max.bytes());
-        let intake = Intake::new(readers, bytes_max.unwrap_or(usize::MAX));
-        Ok(Session { tasks, intake })
+        let intake = Intake::new(places, bytes_max.unwrap_or(usize::MAX));
+        Ok(Session { tasks, intake, gaps_registered: None })
     }
 
     /// Starts reading one partition where the sink ended.
@@ -96,7 +98,7 @@ impl<S: Sink> SinkWorker<S> {
         cx: &Context,
         owned: &mut OwnedTask,
         position: Option<&SinkPosition>,
-    ) -> Result<(Box<dyn LogReader>, InputStatus), Failure> {
+    ) -> Result<(Box<dyn LogReader>, LogPosition, Offset), Failure> {
         let input = &owned.task.input;
         let bounds = self.log.bounds(cx, input).await;
         let bounds = bounds.map_err(|error| Failure::of("open", &error))?;
@@ -104,8 +106,7 @@ impl<S: Sink> SinkWorker<S> {
         let from = from.map_err(|error| Failure::of("open", &error))?;
         let reader = self.log.reader(cx, input, from).await;
         let reader = reader.map_err(|error| Failure::of("open", &error))?;
-        let (next, end) = (from.offset, bounds.end.offset);
-        Ok((reader, InputStatus { partition: input.clone(), next, end }))
+        Ok((reader, from, bounds.end.offset))
     }
 
     /// Stages what was fetched.
@@ -124,7 +125,7 @@ impl<S: Sink> SinkWorker<S> {
             let next = if at == last {
                 fetched.next
             } else {
-                millstream_model::LogPosition { offset: batch.end(), ..fetched.next }
+                LogPosition { offset: batch.end(), ..fetched.next }
             };
             let inner = Context::background().with_timeout(config.commit_time_max);
             let work = self.sink.write(&inner, partition, batch, next);
@@ -166,12 +167,7 @@ impl<S: Sink> SinkWorker<S> {
         tasks: &mut [OwnedTask],
         commit: &SinkCommit,
     ) -> Result<(), Failure> {
-        let mut registrar = Registrar {
-            log: &*self.log,
-            settings: &self.settings,
-            reporter: &self.reporter,
-            attempts: &mut self.attempts,
-        };
+        let mut registrar = self.registrar();
         for owned in tasks {
             let input = &owned.task.input;
             let stored = commit.positions.iter().find(|position| position.partition == *input);
@@ -183,6 +179,15 @@ impl<S: Sink> SinkWorker<S> {
         }
         self.show(commit);
         Ok(())
+    }
+
+    fn registrar(&mut self) -> Registrar<'_> {
+        Registrar {
+            log: &*self.log,
+            settings: &self.settings,
+            reporter: &self.reporter,
+            attempts: &mut self.attempts,
+        }
     }
 
     fn show(&self, commit: &SinkCommit) {
@@ -197,7 +202,8 @@ impl<S: Sink> SinkWorker<S> {
                 });
                 let inputs = &mut status.inputs;
                 if let Some(input) = inputs.iter_mut().find(|input| input.partition == *partition) {
-                    input.next = next.offset;
+                    // Past control records the log's position is further.
+                    input.next = input.next.max(next.offset);
                     input.end = input.end.max(next.offset);
                 }
             }
@@ -221,11 +227,30 @@ impl<S: Sink> SinkWorker<S> {
         config.commit_interval.saturating_sub(since.elapsed()).min(FETCH_WAIT_MAX)
     }
 
-    fn idle(&mut self) {
-        if self.sink.staged().is_empty() {
-            self.attempts.progress();
-            self.reporter.set(TaskState::Idle);
+    /// Shows that nothing waits, and registers that control records alone were read since.
+    async fn idle(&mut self, cx: &Context, session: &mut Session) -> Result<(), Failure> {
+        if !self.sink.staged().is_empty() {
+            return Ok(());
         }
+        self.attempts.progress();
+        self.reporter.set(TaskState::Idle);
+        let Session { tasks, intake, gaps_registered } = session;
+        if gaps_registered.is_none_or(|at| at.elapsed() >= GAP_INTERVAL) {
+            *gaps_registered = Some(Instant::now());
+            let mut registrar = self.registrar();
+            for (place, owned) in tasks.iter_mut().enumerate() {
+                registrar.register_gap(cx, owned, intake.reached(place).0).await?;
+            }
+        }
+        self.reporter.update(|status| {
+            for (place, input) in status.inputs.iter_mut().enumerate() {
+                // Everything before is stored: nothing is staged.
+                let (reached, end) = intake.reached(place);
+                (input.next, input.end) = (reached.offset, end);
+            }
+            crate::metrics::lag(status);
+        });
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use millstream_runtime::{Clock, Context, Rng};
 use super::*;
 
 /// A partition and a position in it, of a log with this seed.
-async fn position(seed: u64) -> (TopicPartition, LogPosition) {
+pub(in super::super) async fn position(seed: u64) -> (TopicPartition, LogPosition) {
     let (cx, clock) = (Context::background(), Clock::manual(Timestamp::EPOCH));
     let log = MemoryLog::new(clock, Rng::from_seed(seed));
     let name = TopicName::new("clean").unwrap();
