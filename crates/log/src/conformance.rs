@@ -4,17 +4,20 @@
 //! beyond the contract ([`Capability`]). [`run`] gives each [`Property`] a new subject, reports
 //! those that do not apply by name, and fails with the names of those that do not hold. No
 //! property sleeps or looks at the wall clock; a call that hangs ends with the deadline of its
-//! context.
+//! context. Where the contract lets a commit show some milliseconds after it was answered, the
+//! subject says how to wait until it shows ([`Subject::settle`]).
 
 use std::fmt;
 use std::io::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use async_trait::async_trait;
-use futures::FutureExt as _;
 use futures::future::LocalBoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use millstream_model::TopicPartition;
 
 use crate::contract::Log;
 
@@ -32,7 +35,7 @@ pub use stage::{Stage, batch, values_of};
 
 /// An implementation under test: one log, its storage, and the ways to stop it.
 #[async_trait]
-pub trait Subject: Send {
+pub trait Subject: Send + Sync {
     /// What it can do beyond the contract.
     fn capabilities(&self) -> &[Capability];
 
@@ -44,6 +47,12 @@ pub trait Subject: Send {
 
     /// Ends the log in order: what was accepted is settled first.
     async fn stop(&mut self) -> Result<()>;
+
+    /// Waits until everything that was answered as committed shows in `partition`; a log that
+    /// shows it before it answers has nothing to wait for.
+    async fn settle(&self, _partition: &TopicPartition) -> Result<()> {
+        Ok(())
+    }
 
     /// Ends the log as a power cut does ([`Capability::Crash`]).
     async fn crash(&mut self) -> Result<()> {
@@ -99,6 +108,10 @@ pub enum Capability {
     AtomicAppend,
     /// What was committed is still there after stopping and starting.
     Restart,
+    /// Each opening of the log is an incarnation of its own: only a log that one process opens
+    /// can tell its openings apart. On Kafka an incarnation is a leader epoch, which belongs to
+    /// the cluster.
+    OpeningsToldApart,
     /// The log can be ended as by a power cut.
     Crash,
     /// Durability can be held back.
@@ -180,10 +193,34 @@ impl fmt::Display for Report {
     }
 }
 
+/// How a run goes about its properties.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many properties are proven at the same time, each on a subject of its own.
+    pub at_once: usize,
+    /// How long a property may take before the calls it waits for are given up.
+    pub property_time_max: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { at_once: 1, property_time_max: Duration::from_secs(60) }
+    }
+}
+
 /// Runs every property on a new subject each; fails with the names of those that do not hold.
 pub async fn run(name: &str, make: impl Fn() -> Result<Box<dyn Subject>>) -> Result<Report> {
+    run_at(Pace::default(), name, make).await
+}
+
+/// Runs every property as [`run`] does, at a pace for a log behind a network.
+pub async fn run_at(
+    pace: Pace,
+    name: &str,
+    make: impl Fn() -> Result<Box<dyn Subject>>,
+) -> Result<Report> {
     let mut report = Report { subject: name.to_owned(), ..Report::default() };
-    let mut failures = Vec::new();
+    let mut proofs = Vec::new();
     for property in properties() {
         let subject = make()?;
         let lacks = |need| !subject.capabilities().contains(need);
@@ -192,10 +229,13 @@ pub async fn run(name: &str, make: impl Fn() -> Result<Box<dyn Subject>>) -> Res
             continue;
         }
         report.ran.push(property.name);
-        if let Err(error) = prove(property, subject).await {
-            failures.push(format!("{}: {}: {error:#}", property.id, property.name));
-        }
+        proofs.push(async move {
+            let error = prove(property, subject, pace).await.err()?;
+            Some(format!("{}: {}: {error:#}", property.id, property.name))
+        });
     }
+    let proven = stream::iter(proofs).buffered(pace.at_once).collect::<Vec<_>>().await;
+    let failures: Vec<String> = proven.into_iter().flatten().collect();
     say(&report)?;
     match failures.is_empty() {
         true => Ok(report),
@@ -207,9 +247,9 @@ pub async fn run(name: &str, make: impl Fn() -> Result<Box<dyn Subject>>) -> Res
     }
 }
 
-async fn prove(property: &Property, subject: Box<dyn Subject>) -> Result<()> {
+async fn prove(property: &Property, subject: Box<dyn Subject>, pace: Pace) -> Result<()> {
     let proof = async {
-        let mut stage = Stage::start(subject).await?;
+        let mut stage = Stage::start(subject, pace.property_time_max).await?;
         (property.run)(&mut stage).await?;
         stage.end().await
     };

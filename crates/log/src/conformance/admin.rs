@@ -108,6 +108,8 @@ async fn a_trim_is_exact(stage: &mut Stage) -> Result<()> {
     let end = stage.bounds(&one).await?.end.offset;
     admin.trim(&stage.cx, &one, end).await?;
     ensure!(stage.read(&one).await?.is_empty() && stage.bounds(&one).await?.end.offset == end);
+    let beyond = admin.trim(&stage.cx, &one, Offset(end.0 + 1)).await;
+    ensure!(beyond.is_err(), "a trim passed the end: records to come would be gone");
     stage.append(&one, &["f"]).await?;
     ensure!(stage.values(&one).await? == ["f"]);
     Ok(())

@@ -1,7 +1,7 @@
 //! Random operations against the naive log: a list of values per partition, and a map of
 //! positions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
@@ -129,8 +129,11 @@ impl Player<'_> {
             self.stage.cx.run(append).await??;
         } else {
             drop(append);
-            // The order of two appends is that of their calls: after this one both are there.
-            let fence = vec![(self.stage.one(), vec!["fence".to_owned()])];
+            // The order of two appends to a partition is that of their calls: after this one both
+            // are there.
+            let touched: BTreeSet<_> = records.iter().map(|(to, _)| to.clone()).collect();
+            let fence: Vec<_> =
+                touched.into_iter().map(|to| (to, vec!["fence".to_owned()])).collect();
             self.stage.cx.run(self.stage.log.enqueue(encoded(&fence))?).await??;
             self.naive.append(records);
             self.naive.append(fence);

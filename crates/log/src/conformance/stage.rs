@@ -16,8 +16,8 @@ use crate::contract::{Bounds, FetchLimits, Log, LogReader, Opened, Owner};
 use crate::topic::{TopicConfig, TopicKind};
 use crate::transaction::{Appended, Committed, Consumed, OffsetBatch, Transaction};
 
-/// How long a property may take before the calls it waits for are given up.
-const PROPERTY_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long a patient fetch waits: longer than any property takes.
+const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// Far more than any property writes.
 const ALL_BYTES: usize = 64 << 20;
@@ -33,10 +33,10 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the log and makes the topics.
-    pub async fn start(mut subject: Box<dyn Subject>) -> Result<Self> {
+    /// Starts the log and makes the topics; every call is given up after `time_max`.
+    pub async fn start(mut subject: Box<dyn Subject>, time_max: Duration) -> Result<Self> {
         let log = subject.start().await.context("start the log")?;
-        let cx = Context::background().with_timeout(PROPERTY_TIME_MAX);
+        let cx = Context::background().with_timeout(time_max);
         let stage = Self { subject, cx, log };
         stage.ensure("one", 1, TopicKind::Events).await?;
         stage.ensure("four", 4, TopicKind::Events).await?;
@@ -96,8 +96,9 @@ impl Stage {
         Ok(self.cx.run(append).await??)
     }
 
-    /// Returns the bounds of a partition.
+    /// Returns the bounds of a partition, with everything in them that was committed so far.
     pub async fn bounds(&self, of: &TopicPartition) -> Result<Bounds> {
+        self.subject.settle(of).await.with_context(|| format!("settle {of}"))?;
         Ok(self.log.bounds(&self.cx, of).await?)
     }
 
@@ -173,7 +174,7 @@ pub(super) fn at_once() -> FetchLimits {
 
 /// A fetch of everything that waits until something comes.
 pub(super) fn patiently() -> FetchLimits {
-    FetchLimits { bytes_max: ALL_BYTES, wait_max: PROPERTY_TIME_MAX }
+    FetchLimits { bytes_max: ALL_BYTES, wait_max: PATIENCE }
 }
 
 /// Names a partition.

@@ -93,13 +93,17 @@ fn make_trouble(disk: &FaultDisk, transient: Transient) {
 impl Subject for JournalSubject {
     fn capabilities(&self) -> &[Capability] {
         match self.storage {
-            Storage::Real(_) => {
-                &[Capability::Gapless, Capability::AtomicAppend, Capability::Restart]
-            }
+            Storage::Real(_) => &[
+                Capability::Gapless,
+                Capability::AtomicAppend,
+                Capability::Restart,
+                Capability::OpeningsToldApart,
+            ],
             Storage::Fault { .. } => &[
                 Capability::Gapless,
                 Capability::AtomicAppend,
                 Capability::Restart,
+                Capability::OpeningsToldApart,
                 Capability::Crash,
                 Capability::Hold,
                 Capability::Backup,
@@ -147,11 +151,7 @@ impl Subject for JournalSubject {
 
     async fn wait_until_held(&mut self) -> Result<()> {
         let disk = self.fault_disk()?.clone();
-        let held = async {
-            while !disk.holds_a_sync() {
-                tokio::task::yield_now().await;
-            }
-        };
+        let held = disk.held_sync();
         tokio::time::timeout(Duration::from_secs(60), held).await.context("nothing is synced")
     }
 

@@ -15,6 +15,7 @@ use crate::block_on;
 const WITH_GAPS: &[Capability] = &[
     Capability::AtomicAppend,
     Capability::Restart,
+    Capability::OpeningsToldApart,
     Capability::Crash,
     Capability::Hold,
     Capability::Backup,
@@ -24,6 +25,7 @@ const GAPLESS: &[Capability] = &[
     Capability::Gapless,
     Capability::AtomicAppend,
     Capability::Restart,
+    Capability::OpeningsToldApart,
     Capability::Crash,
     Capability::Hold,
     Capability::Backup,
