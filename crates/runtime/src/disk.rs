@@ -6,7 +6,7 @@
 //! succeed without the bytes being on disk. Seal the file at the last good end instead.
 
 use std::fmt::Debug;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -74,6 +74,12 @@ pub trait DiskFile: Debug + Send + Sync {
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<usize>;
     /// Writes some of `buf` at `at`.
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<usize>;
+    /// Writes some of `bufs`, one behind the other, at `at`; the first of them, unless the file
+    /// system takes several in one call.
+    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        let first = bufs.iter().find(|buf| !buf.is_empty());
+        first.map_or(Ok(0), |first| self.write_at(first, at))
+    }
     /// Sets the size.
     fn set_len(&self, len: u64) -> io::Result<()>;
     /// Allocates blocks up to `len` and sets the size to it: later writes below do not run out
@@ -105,6 +111,25 @@ pub trait DiskFile: Debug + Send + Sync {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
                     buf = &buf[count..];
+                    at += count as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes all of `bufs`, one behind the other, at `at`; after an error any part of them may
+    /// have been written.
+    fn write_all_vectored_at(&self, mut bufs: &mut [IoSlice<'_>], mut at: u64) -> io::Result<()> {
+        // Leading buffers that are empty: a write of nothing would look like a full disk.
+        IoSlice::advance_slices(&mut bufs, 0);
+        while !bufs.is_empty() {
+            match self.write_vectored_at(bufs, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut bufs, count);
                     at += count as u64;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -16,11 +16,13 @@
 //! [`FaultDisk::inject`]; randomness comes from the seed alone.
 
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use rustix::io::Errno;
+use tokio::sync::Notify;
 
 use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
 
@@ -56,11 +58,17 @@ pub struct FaultDisk {
 
 struct Shared {
     state: Mutex<State>,
-    /// Signals every change of the sync gate.
+    /// Signals every change of the sync gate, to threads and to tasks.
     gate: Condvar,
+    gate_changed: Notify,
 }
 
 impl Shared {
+    fn signal_gate(&self) {
+        self.gate.notify_all();
+        self.gate_changed.notify_waiters();
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while it holds the state")
     }
@@ -73,7 +81,8 @@ impl FaultDisk {
     }
 
     fn from_state(state: State) -> Self {
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), gate: Condvar::new() }) }
+        let (gate, gate_changed) = (Condvar::new(), Notify::new());
+        Self { shared: Arc::new(Shared { state: Mutex::new(state), gate, gate_changed }) }
     }
 
     /// Adds a fault; the first one that fits an operation strikes.
@@ -90,7 +99,7 @@ impl FaultDisk {
     /// Crashes now.
     pub fn crash(&self) {
         self.shared.state().crashed = true;
-        self.shared.gate.notify_all();
+        self.shared.signal_gate();
     }
 
     /// Takes back every fault that has not struck yet.
@@ -136,13 +145,23 @@ impl FaultDisk {
     /// Lets the waiting `sync_data` calls go on.
     pub fn release_syncs(&self) {
         self.shared.state().hold_syncs = false;
-        self.shared.gate.notify_all();
+        self.shared.signal_gate();
     }
 
-    /// Returns whether a `sync_data` waits, or the disk has crashed.
-    pub fn holds_a_sync(&self) -> bool {
-        let state = self.shared.state();
-        state.held_syncs > 0 || state.crashed
+    /// Waits until a `sync_data` waits, or the disk has crashed. Cancel-safe.
+    pub async fn held_sync(&self) {
+        loop {
+            let mut changed = pin!(self.shared.gate_changed.notified());
+            // From here on no change is missed.
+            changed.as_mut().enable();
+            {
+                let state = self.shared.state();
+                if state.held_syncs > 0 || state.crashed {
+                    return;
+                }
+            }
+            changed.await;
+        }
     }
 
     /// Blocks the calling thread until a `sync_data` waits, or the disk has crashed.
@@ -151,6 +170,12 @@ impl FaultDisk {
         while state.held_syncs == 0 && !state.crashed {
             state = self.shared.gate.wait(state).expect("no code panics while it holds the state");
         }
+    }
+
+    /// Returns a number that two disks share only if the next start finds the same on both,
+    /// whatever happens to them later.
+    pub fn fingerprint(&self) -> u64 {
+        self.shared.state().fingerprint()
     }
 
     /// Crashes this disk and returns what the next start of the machine, or with
@@ -240,6 +265,11 @@ impl DiskFile for FaultFile {
         self.writable()?.write(self.inode, buf, at)
     }
 
+    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        let buf: Vec<u8> = bufs.iter().flat_map(|buf| buf.iter().copied()).collect();
+        self.writable()?.write(self.inode, &buf, at)
+    }
+
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.writable()?.set_len(self.inode, len)
     }
@@ -252,7 +282,7 @@ impl DiskFile for FaultFile {
         let mut state = self.shared.state();
         if state.hold_syncs {
             state.held_syncs += 1;
-            self.shared.gate.notify_all();
+            self.shared.signal_gate();
             while state.hold_syncs && !state.crashed {
                 let woken = self.shared.gate.wait(state);
                 state = woken.expect("no code panics while it holds the state");

@@ -1,7 +1,7 @@
 //! The machine's own file system.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -9,6 +9,9 @@ use std::sync::Arc;
 use rustix::fs::FallocateFlags;
 
 use super::{DirEntry, Disk, DiskFile, DiskLock, OpenMode};
+
+/// How many buffers one write may have: what Linux takes at most.
+const VECTORED_BUFS_MAX: usize = 1024;
 
 /// The machine's own file system.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,6 +109,11 @@ impl DiskFile for RealFile {
 
     fn write_at(&self, buf: &[u8], at: u64) -> io::Result<usize> {
         self.0.write_at(buf, at)
+    }
+
+    fn write_vectored_at(&self, bufs: &[IoSlice<'_>], at: u64) -> io::Result<usize> {
+        let bufs = &bufs[..bufs.len().min(VECTORED_BUFS_MAX)];
+        Ok(rustix::io::pwritev(&self.0, bufs, at)?)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {

@@ -10,6 +10,10 @@ pub(crate) const PARTITIONS: u32 = 2;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(60 * 60);
 
+/// How long outputs are kept: when retention takes `events`, outputs move to the archive. Twice as
+/// long is still less than a task may stay closed before it counts as an orphan.
+pub(crate) const OUTPUTS_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// One topic of the pipeline.
 pub(crate) struct Topic {
     pub(crate) name: &'static str,
@@ -21,20 +25,15 @@ pub(crate) struct Topic {
 pub(crate) const EVENTS: Topic =
     Topic { name: "events", partitions: PARTITIONS, kind: TopicKind::Events, retention: HOUR };
 
-/// Kept for long: what retention takes of `events` it must move to the archive here.
 pub(crate) const CLEAN: Topic = Topic {
     name: "clean",
     partitions: PARTITIONS,
     kind: TopicKind::Events,
-    retention: Duration::from_secs(1000 * 60 * 60),
+    retention: OUTPUTS_KEPT,
 };
 
-pub(crate) const DEAD: Topic = Topic {
-    name: "dead",
-    partitions: 1,
-    kind: TopicKind::DeadLetters,
-    retention: Duration::from_secs(1000 * 60 * 60),
-};
+pub(crate) const DEAD: Topic =
+    Topic { name: "dead", partitions: 1, kind: TopicKind::DeadLetters, retention: OUTPUTS_KEPT };
 
 pub(crate) const TOPICS: [Topic; 3] = [EVENTS, CLEAN, DEAD];
 
@@ -62,6 +61,19 @@ pub(crate) fn output_of(task: u32, offset: Offset, event: &str) -> String {
     format!("{task}|{offset}|{event}")
 }
 
+/// Tells where the output of an event goes: each fifth is a dead letter.
+pub(crate) fn output_partition(task: u32, offset: Offset) -> TopicPartition {
+    match offset.0 % 5 {
+        4 => DEAD.partition(0),
+        odd => CLEAN.partition((task + u32::from(odd == 1)) % PARTITIONS),
+    }
+}
+
+/// Returns every partition that outputs go to.
+pub(crate) fn outputs() -> Vec<TopicPartition> {
+    [CLEAN.all(), DEAD.all()].concat()
+}
+
 /// One step of the workload.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
@@ -77,14 +89,19 @@ pub(crate) enum Step {
     Trim(u32),
     /// Lets `events` grow old and runs maintenance.
     Retain,
+    /// Trims every partition of `clean` and `dead` up to half of what it holds, and runs
+    /// maintenance: much of it stands in the archive.
+    TrimOutputs,
+    /// Lets even the archive grow old and runs maintenance.
+    RetainArchive,
     /// Closes the journal and opens it again.
     Restart,
 }
 
-use Step::{Append, Group, Process, Restart, Retain, Topics, Trim};
+use Step::{Append, Group, Process, Restart, Retain, RetainArchive, Topics, Trim, TrimOutputs};
 
 /// The first life of a journal.
-pub(crate) const LIFE: [Step; 40] = [
+pub(crate) const LIFE: [Step; 46] = [
     Topics,
     Append,
     Append,
@@ -122,7 +139,13 @@ pub(crate) const LIFE: [Step; 40] = [
     Trim(1),
     Retain,
     Append,
+    TrimOutputs,
+    Process(0),
+    Process(1),
     Restart,
+    RetainArchive,
+    Append,
+    Process(1),
     Append,
     Process(0),
 ];

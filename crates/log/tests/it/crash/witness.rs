@@ -11,13 +11,15 @@ use millstream_model::{
 };
 use millstream_runtime::Context;
 
-use super::scenario::{CLEAN, DEAD, EVENTS, PARTITIONS, TOPICS, output_of, task_of};
+use super::scenario::{
+    CLEAN, DEAD, EVENTS, PARTITIONS, TOPICS, output_of, output_partition, outputs, task_of,
+};
 
 /// The source under which a task counts what it read.
 pub(crate) const COUNTS: &str = "ms.counts";
 
 /// What the outside world knows.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(crate) struct Witness {
     /// Where each acknowledged event stands.
     acknowledged: BTreeMap<String, (TopicPartition, Offset)>,
@@ -35,6 +37,8 @@ pub(crate) struct Witness {
     topics: BTreeMap<TopicName, TopicId>,
     /// How far each partition was trimmed at least.
     trimmed: BTreeMap<TopicPartition, Offset>,
+    /// How far each partition of outputs may have been trimmed, or taken by retention, at most.
+    gone: BTreeMap<TopicPartition, Offset>,
 }
 
 /// One partition, read from its first readable offset to its end.
@@ -92,6 +96,11 @@ impl Witness {
         self.trimmed.insert(partition, before);
     }
 
+    /// Records before `before` are to be trimmed, or are old enough for retention.
+    pub(crate) fn allow_gone(&mut self, partition: TopicPartition, before: Offset) {
+        self.gone.insert(partition, before);
+    }
+
     /// Returns the number of acknowledged appends.
     pub(crate) fn acknowledged_len(&self) -> usize {
         self.acknowledged.len()
@@ -117,6 +126,11 @@ impl Witness {
         self.check_events(&read)?;
         for task in 0..PARTITIONS {
             self.check_task(cx, log, task, &read).await.with_context(|| format!("task {task}"))?;
+        }
+        for partition in outputs() {
+            if let Some(part) = read.get(&partition) {
+                self.check_outputs(&partition, part).with_context(|| partition.to_string())?;
+            }
         }
         for (partition, part) in read {
             self.see(&partition, part.values.into_iter().collect());
@@ -181,7 +195,7 @@ impl Witness {
         Ok(())
     }
 
-    /// P1, P2: a task's outputs are exactly those of the events it consumed, in their order.
+    /// P2, P3, P4: what a task committed agrees, and its input reaches from there on.
     async fn check_task(
         &mut self,
         cx: &Context,
@@ -201,36 +215,41 @@ impl Witness {
             ensure!(part.start.offset.0 <= consumed, "P4: {input} begins after {consumed}");
             ensure!(consumed <= part.end.offset.0, "{input} ends before {consumed}");
         }
-        let mut outputs = BTreeMap::new();
-        for (partition, part) in read.iter().filter(|(name, _)| name.topic != input.topic) {
-            ensure!(part.start.offset == Offset(0), "retention took from {partition}");
-            let mut last = None;
-            for value in part.values.values() {
-                let (of, offset, event) = parse_output(value)?;
-                if of != task {
-                    continue;
-                }
-                ensure!(last < Some(offset), "P1: {partition} has {offset} after {last:?}");
-                last = Some(offset);
-                let before = outputs.insert(offset, event.to_owned());
-                ensure!(before.is_none(), "P2: the output of {offset} is there twice");
-            }
-        }
-        ensure!(
-            outputs.keys().copied().eq(0..consumed),
-            "P2: consumed {consumed}, outputs of {:?}",
-            outputs.keys()
-        );
-        if let Some(seen) = self.seen.get(&input) {
-            for (offset, event) in &outputs {
-                let origin = seen.get(&Offset(*offset));
-                ensure!(
-                    origin == Some(event),
-                    "{event} came from {offset}, where {origin:?} stands"
-                );
-            }
-        }
         self.consumed.insert(task, consumed);
+        Ok(())
+    }
+
+    /// P1, P2: the outputs in a partition are exactly those of the events that were consumed, in
+    /// their order, less as many as stood before the first readable offset.
+    fn check_outputs(&self, partition: &TopicPartition, part: &Read) -> Result<()> {
+        let mut found: BTreeMap<u32, Vec<u64>> = BTreeMap::new();
+        for value in part.values.values() {
+            let (task, offset, event) = parse_output(value)?;
+            let input = self.seen.get(&EVENTS.partition(task));
+            let origin = input.and_then(|seen| seen.get(&Offset(offset)));
+            ensure!(
+                origin.is_some_and(|origin| origin == event),
+                "{event} came from {offset}, where {origin:?} stands"
+            );
+            found.entry(task).or_default().push(offset);
+        }
+        let mut gone = 0;
+        for (task, consumed) in &self.consumed {
+            let goes_here = |offset: &u64| output_partition(*task, Offset(*offset)) == *partition;
+            let expected: Vec<u64> = (0..*consumed).filter(goes_here).collect();
+            let found = found.remove(task).unwrap_or_default();
+            ensure!(
+                expected.ends_with(&found),
+                "P1, P2: task {task} consumed {consumed}, which makes outputs {expected:?} here, \
+                 and there are {found:?}"
+            );
+            gone += (expected.len() - found.len()) as u64;
+        }
+        ensure!(found.is_empty(), "outputs of nobody: {found:?}");
+        let start = part.start.offset;
+        ensure!(gone == start.0, "P2: {gone} outputs are gone, and it begins at {start}");
+        let allowed = self.gone.get(partition).copied().unwrap_or(Offset::ZERO);
+        ensure!(start <= allowed, "it begins at {start}, records from {allowed} on are kept");
         Ok(())
     }
 }

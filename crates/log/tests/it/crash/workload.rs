@@ -4,14 +4,14 @@
 //! It is deterministic: one thing at a time, and where several appends share a sync the disk is
 //! held until all of them wait.
 
-use std::pin::Pin;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
-use futures::future::maybe_done;
-use futures::poll;
+use futures::future::{maybe_done, select};
 use millstream_log::conformance::batch;
 use millstream_log::journal::{Config, Journal, Settings};
 use millstream_log::{
@@ -22,7 +22,8 @@ use millstream_runtime::disk::fault::FaultDisk;
 use millstream_runtime::{Clock, Context, Disk, Rng};
 
 use super::scenario::{
-    AFTERLIFE, CLEAN, DEAD, EVENTS, HOUR, LIFE, PARTITIONS, Step, TOPICS, output_of, task_of,
+    AFTERLIFE, EVENTS, HOUR, LIFE, OUTPUTS_KEPT, PARTITIONS, Step, TOPICS, output_of,
+    output_partition, outputs, task_of,
 };
 use super::witness::{COUNTS, Witness};
 
@@ -94,6 +95,14 @@ impl World {
         next.clock.set(self.clock.now());
         let (witness, seed, events) = (self.witness.clone(), self.seed + 1000, self.events);
         Self { witness, seed, events, ..next }
+    }
+
+    /// Returns a number that two worlds share only if the same becomes of both.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (self.disk.fingerprint(), &self.witness, self.clock.now()).hash(&mut hasher);
+        (self.seed, self.events).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// Opens the journal; after a fault that is not a crash, again.
@@ -178,6 +187,8 @@ impl World {
                 self.journal()?.maintain().await;
                 Ok(())
             }
+            Step::TrimOutputs => self.trim_outputs().await,
+            Step::RetainArchive => self.retain_archive().await,
             Step::Restart => {
                 self.stop();
                 self.start().map(|_ended| ())
@@ -263,10 +274,8 @@ impl World {
             }
             // The others wait while the first one is being synced, if it comes that far.
             if let (true, 0, Some((_, first))) = (count > 1, number, appends.first_mut()) {
-                while !self.disk.holds_a_sync() && poll!(&mut *first).is_pending() {
-                    self.cx.check()?;
-                    tokio::task::yield_now().await;
-                }
+                let held = pin!(self.disk.held_sync());
+                self.cx.run(select(held, first)).await?;
             }
         }
         self.disk.release_syncs();
@@ -342,6 +351,34 @@ impl World {
         Ok(true)
     }
 
+    /// Trims every partition of the outputs up to half of what it holds.
+    async fn trim_outputs(&mut self) -> Result<()> {
+        let journal = self.journal()?;
+        for partition in outputs() {
+            let end = journal.bounds(&self.cx, &partition).await?.end.offset;
+            let before = Offset(end.0 / 2);
+            self.witness.allow_gone(partition.clone(), before);
+            match journal.admin().trim(&self.cx, &partition, before).await {
+                Ok(()) => self.witness.trim(partition, before),
+                Err(error) => self.note_error(error)?,
+            }
+        }
+        journal.maintain().await;
+        Ok(())
+    }
+
+    /// Lets all that is archived grow old and runs maintenance.
+    async fn retain_archive(&mut self) -> Result<()> {
+        let journal = self.journal()?;
+        for partition in outputs() {
+            let end = journal.bounds(&self.cx, &partition).await?.end.offset;
+            self.witness.allow_gone(partition, end);
+        }
+        self.clock.advance(2 * OUTPUTS_KEPT);
+        journal.maintain().await;
+        Ok(())
+    }
+
     async fn trim(&mut self, task: u32) -> Result<()> {
         let (journal, input) = (self.journal()?, EVENTS.partition(task));
         let Some(opened) = &self.tasks[task as usize] else { return Ok(()) };
@@ -355,14 +392,11 @@ impl World {
     }
 }
 
-/// What a task commits for these events: each fifth is a dead letter.
+/// What a task commits for these events.
 fn transaction_of(task: u32, events: Vec<(Offset, String)>, next: LogPosition) -> Transaction {
     let mut records = Vec::new();
     for (offset, event) in events {
-        let to = match offset.0 % 5 {
-            4 => DEAD.partition(0),
-            odd => CLEAN.partition((task + u32::from(odd == 1)) % PARTITIONS),
-        };
+        let to = output_partition(task, offset);
         records.push((to, batch(&[output_of(task, offset, &event).as_str()])));
     }
     let counts = SourceId::new(COUNTS).expect("a legal id");

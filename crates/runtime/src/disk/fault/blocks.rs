@@ -1,7 +1,7 @@
 //! Which blocks of a file have a place on the medium.
 
 /// A set of block numbers, small and dense.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Blocks {
     bits: Vec<bool>,
     count: u64,

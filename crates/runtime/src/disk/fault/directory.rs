@@ -6,7 +6,7 @@ use super::{InodeNumber, Survival};
 use crate::Rng;
 
 /// What a name stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Node {
     /// A file.
     File(InodeNumber),
@@ -15,7 +15,7 @@ pub(super) enum Node {
 }
 
 /// A change of names that may or may not reach the medium, on its own.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 enum Change {
     Insert {
         name: String,
@@ -33,7 +33,7 @@ enum Change {
 }
 
 /// One directory.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Directory {
     kept: BTreeMap<String, Node>,
     used: BTreeMap<String, Node>,

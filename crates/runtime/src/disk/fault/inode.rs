@@ -23,7 +23,7 @@ type Page = [u8; PAGE_BYTES];
 const ZEROS: Page = [0; PAGE_BYTES];
 
 /// A file's bytes; pages that are absent read as zeros.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, Hash)]
 pub(super) struct Image {
     pages: BTreeMap<usize, Arc<Page>>,
     len: u64,
@@ -58,7 +58,7 @@ fn split(at: u64) -> (usize, usize) {
 }
 
 /// One file.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(super) struct Inode {
     /// The name under which it was made or found.
     pub(super) path: PathBuf,

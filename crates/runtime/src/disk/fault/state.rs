@@ -1,6 +1,7 @@
 //! The whole file system; each method is one system call, and the script decides its fate.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -111,6 +112,12 @@ impl State {
             inodes.clone_from(&self.inodes);
         }
         Self::from_parts(rng, dirs, inodes, self.capacity)
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.dirs, &self.inodes, self.capacity).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn next(&mut self, kind: OpKind, path: &Path, bytes: u64) -> io::Result<Fate> {
