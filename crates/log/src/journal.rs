@@ -27,12 +27,14 @@ mod active;
 mod admission;
 mod archive;
 mod change;
+mod checksum;
 mod codec;
 mod commit;
 mod config;
 mod control;
 mod error;
 mod frame;
+mod free_space;
 #[cfg(any(test, feature = "test-support"))]
 pub mod fuzz;
 mod group;

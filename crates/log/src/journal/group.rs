@@ -14,6 +14,7 @@ use millstream_model::{Offset, OffsetRange};
 
 use super::admission::{Class, Room, class_of};
 use super::change::{Change, Commit, Section};
+use super::checksum;
 use super::codec::PartitionKey;
 use super::config::Config;
 use super::request::{Admitted, AppendRequest, Piece, TransactRequest, Work};
@@ -248,7 +249,7 @@ fn takes(section: &Section, piece: &Piece) -> bool {
 
 fn merge(section: &mut Section, piece: &Piece) {
     section.crc = match piece.crc {
-        Some(crc) => crc32c::crc32c_combine(section.crc, crc, piece.bytes.len()),
+        Some(crc) => checksum::combine(section.crc, crc, piece.bytes.len()),
         None => crc32c::crc32c_append(section.crc, &piece.bytes),
     };
     section.bytes += fit(piece.bytes.len());

@@ -15,10 +15,12 @@ impl JournalThread {
         }
         self.restore_reserve();
         self.bytes_sealed = self.bytes_of_files();
+        self.free_space.forget();
         let room = self.measure();
         self.roll_if_consumed(room);
         self.retain(room);
         self.bytes_sealed = self.bytes_of_files();
+        self.free_space.forget();
         let room = self.measure();
         metrics::room(room.bytes_used, room.disk_free, self.shared.queue.bytes_used());
         metrics::segments(self.shared.segments.len());

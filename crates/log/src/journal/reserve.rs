@@ -44,6 +44,7 @@ impl JournalThread {
             Err(error) => warn!(%error, "reserve cannot be removed"),
         }
         self.reserve.bytes = 0;
+        self.free_space.forget();
     }
 
     /// Sets the reserve aside if it is not, and if that leaves room for others.

@@ -25,6 +25,7 @@ use super::admission::Room;
 use super::change::Change;
 use super::commit::{EncodedFrame, encode, finish, frames_bytes};
 use super::control::Run;
+use super::free_space::FreeSpace;
 use super::group::{StagedFrame, Stager};
 use super::queue::Next;
 use super::request::Admitted;
@@ -65,6 +66,7 @@ pub(super) struct JournalThread {
     /// Bytes of sealed segments, archives and the reserve.
     pub(super) bytes_sealed: u64,
     pub(super) reserve: Reserve,
+    pub(super) free_space: FreeSpace,
     maintained: Instant,
     #[expect(dead_code, reason = "held until the thread ends")]
     lock: Box<dyn DiskLock>,
@@ -96,6 +98,7 @@ impl JournalThread {
             run,
             bytes_sealed: 0,
             reserve: Reserve::default(),
+            free_space: FreeSpace::default(),
             maintained: Instant::now(),
             lock,
         };
@@ -123,28 +126,23 @@ impl JournalThread {
         self.end();
     }
 
-    /// Commits a group of requests and answers them.
+    /// Commits a group of requests and answers them. A full disk refuses what brings records;
+    /// what moves positions is committed into the reserve.
     fn commit_group(&mut self, group: Vec<Admitted>) {
-        let room = self.measure();
-        let staged = {
-            let state = self.shared.state();
-            Stager::new(&state, &self.shared.config, room).stage(&group)
-        };
-        let mut settled = Settled::new(group, staged.outcomes, self.shared.config.durability);
-        match self.commit(&staged.frames, &mut settled) {
-            Ok(()) => settled.succeed(),
-            Err(CommitError::Full) => self.retry_positions_only(settled),
-            Err(CommitError::Storage(source)) => settled.fail(&source),
-        }
-    }
-
-    /// Refuses what brings records, and commits what moves positions into the reserve.
-    fn retry_positions_only(&mut self, settled: Settled) {
-        let group = settled.refuse_records(self.shared.config.full_retry_after);
-        if group.is_empty() {
+        let retry_after = self.shared.config.full_retry_after;
+        let Some(unsettled) = self.commit_unless_full(group) else { return };
+        let positions = unsettled.refuse_records(retry_after);
+        if positions.is_empty() {
             return;
         }
         self.release_reserve();
+        if let Some(unsettled) = self.commit_unless_full(positions) {
+            unsettled.refuse_all(retry_after);
+        }
+    }
+
+    /// Commits requests and answers them; returns those that a full disk left undone.
+    fn commit_unless_full(&mut self, group: Vec<Admitted>) -> Option<Settled> {
         let room = self.measure();
         let staged = {
             let state = self.shared.state();
@@ -153,9 +151,10 @@ impl JournalThread {
         let mut settled = Settled::new(group, staged.outcomes, self.shared.config.durability);
         match self.commit(&staged.frames, &mut settled) {
             Ok(()) => settled.succeed(),
-            Err(CommitError::Full) => settled.refuse_all(self.shared.config.full_retry_after),
+            Err(CommitError::Full) => return Some(settled),
             Err(CommitError::Storage(source)) => settled.fail(&source),
         }
+        None
     }
 
     /// Commits one change alone, if need be into the reserve.
@@ -234,10 +233,11 @@ impl JournalThread {
             Place::Writing(active) => active.end,
             Place::Broken { .. } => 0,
         };
+        let bytes_used = self.bytes_sealed + self.reserve.bytes() + active;
+        let shared = &self.shared;
         // A disk that cannot tell is not thereby full; writing to it will show.
-        let disk_free = self.shared.disk.free_bytes(&self.shared.dir).unwrap_or(u64::MAX);
-        let room =
-            Room { bytes_used: self.bytes_sealed + self.reserve.bytes() + active, disk_free };
+        let ask = || shared.disk.free_bytes(&shared.dir).unwrap_or(u64::MAX);
+        let room = Room { bytes_used, disk_free: self.free_space.bytes(bytes_used, ask) };
         let gauges = &self.shared.gauges;
         gauges.bytes_used.store(room.bytes_used, Ordering::Relaxed);
         gauges.disk_free.store(room.disk_free, Ordering::Relaxed);
