@@ -137,7 +137,7 @@ pub trait LogAdmin: Debug + Send + Sync {
 
     /// Makes records before `before` unreadable and lets retention take their space.
     ///
-    /// Refused when it would pass a registered task's position (P4).
+    /// Refused when it would pass the end, or a registered task's position (P4).
     async fn trim(
         &self,
         cx: &Context,

@@ -6,6 +6,7 @@
 //! [`journal`] and the in-memory [`memory`] log for tests; Kafka's lives in a crate of its own.
 
 pub mod assignment;
+pub mod check;
 #[cfg(feature = "test-support")]
 pub mod conformance;
 pub mod contract;

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use millstream_model::{Epoch, LogPosition, TaskId, Timestamp, TopicId, TopicName, TopicPartition};
+use millstream_model::{
+    Epoch, LogPosition, Offset, TaskId, Timestamp, TopicId, TopicName, TopicPartition,
+};
 use uuid::Builder;
 
 use super::change::{Change, NumberedTopic, OpenTask, Place};
@@ -12,11 +14,12 @@ use super::positions::committed_of;
 use super::request::{Control, OpenedTask, answer};
 use super::state::State;
 use super::task_table::Task;
-use super::topic_table::PARTITIONS_MAX;
 use super::writer::{CommitError, JournalThread};
+use crate::check;
 use crate::contract::Owner;
-use crate::error::{AdminError, OpenError, PositionRefused};
+use crate::error::{AdminError, OpenError};
 use crate::topic::{Topic, TopicConfig};
+use crate::transaction::Committed;
 
 /// What happened since the journal was opened.
 #[derive(Debug)]
@@ -84,11 +87,14 @@ impl JournalThread {
         let task = known_task(&state, owner);
         let number = task.map_or_else(|| state.tasks.next_number(), |task| task.number);
         let tasks_max = self.shared.config.tasks_max;
-        if !self.run.opened.contains(&number) && self.run.opened.len() >= tasks_max {
-            return Err(OpenError::TooManyTasks { task: owner.task.clone(), tasks_max });
+        if !self.run.opened.contains(&number) {
+            check::one_task_more(&owner.task, self.run.opened.len(), tasks_max)?;
         }
         if let Some(task) = task {
-            check_positions(&state, &owner.task, task, &inputs)?;
+            let committed = committed_of(task, &state);
+            for input in &owner.inputs {
+                check_resume(&state, &owner.task, &committed, input)?;
+            }
         }
         Ok(OpenTask {
             number,
@@ -100,23 +106,13 @@ impl JournalThread {
     }
 
     fn ensure_topic(&mut self, name: &TopicName, config: TopicConfig) -> Result<Topic, AdminError> {
-        if config.partitions == 0 || config.partitions > PARTITIONS_MAX {
-            let reason = "it must have 1 to 65536 partitions";
-            return Err(AdminError::Config { topic: name.clone(), reason });
-        }
         let found = {
             let state = self.shared.state();
             state.topics.named(name).map(|entry| (entry.number, entry.topic.clone()))
         };
+        check::topic(name, &config, found.as_ref().map(|(_, found)| &found.config))?;
         let (number, id) = match found {
             Some((_, found)) if found.config == config => return Ok(found),
-            Some((_, found)) if found.config.partitions != config.partitions => {
-                return Err(AdminError::Partitions {
-                    topic: name.clone(),
-                    found: found.config.partitions,
-                    wanted: config.partitions,
-                });
-            }
             Some((number, found)) => (number, found.id),
             None => {
                 let random = self.rng.next_u128().to_le_bytes();
@@ -140,17 +136,14 @@ impl JournalThread {
             if span.is_some_and(|span| before.offset <= span.start) {
                 return Ok(());
             }
-            for task in state.tasks.iter().filter(|task| task.inputs.contains(&key)) {
-                let position = task.consumed.get(&key).map_or(0, |(_, offset)| offset.0);
-                if position < before.offset.0 {
-                    return Err(AdminError::PassesPosition {
-                        partition: partition.clone(),
-                        before: before.offset,
-                        task: TaskId::clone(&task.name),
-                        position: millstream_model::Offset(position),
-                    });
-                }
-            }
+            let readers = state.tasks.iter().filter(|task| task.inputs.contains(&key));
+            let positions = readers.map(|task| {
+                let consumed = task.consumed.get(&key).map_or(Offset::ZERO, |(_, offset)| *offset);
+                (task.name.clone(), consumed)
+            });
+            let slowest = positions.min_by_key(|(_, position)| *position);
+            let end = span.map_or(Offset::ZERO, |span| span.end);
+            check::trim(partition, before.offset, end, slowest)?;
             Place { key, incarnation: before.incarnation, offset: before.offset }
         };
         self.commit_change(Change::Trim(vec![place]))?;
@@ -165,34 +158,16 @@ fn known_task<'a>(state: &'a State, owner: &Owner) -> Option<&'a Task> {
     state.tasks.named(&owner.task).or_else(renamed)
 }
 
-/// Checks that a task can go on from what it committed: never skipped, never rounded.
-fn check_positions(
+/// Checks that a task can go on in one input from what it committed: never skipped, never rounded.
+fn check_resume(
     state: &State,
-    name: &TaskId,
-    task: &Task,
-    inputs: &[PartitionKey],
+    task: &TaskId,
+    committed: &Committed,
+    input: &TopicPartition,
 ) -> Result<(), OpenError> {
-    for input in inputs {
-        let (Some(partition), Some(span)) = (state.topics.name(*input), state.topics.span(*input))
-        else {
-            continue;
-        };
-        match task.consumed.get(input) {
-            Some((_, offset)) if *offset < span.start => {
-                let (offset, start) = (*offset, span.start);
-                return Err(PositionRefused::BeforeStart { partition, offset, start }.into());
-            }
-            Some((_, offset)) if *offset > span.end => {
-                let (offset, end) = (*offset, span.end);
-                return Err(PositionRefused::BeyondEnd { partition, offset, end }.into());
-            }
-            None if task.began => {
-                return Err(PositionRefused::Lost { task: name.clone(), partition }.into());
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    let Some(position) = check::resume(task, committed, input)? else { return Ok(()) };
+    let bounds = state.bounds(input).ok_or_else(|| OpenError::UnknownPartition(input.clone()))?;
+    Ok(check::position(input, &position, &bounds)?)
 }
 
 impl From<CommitError> for OpenError {

@@ -19,6 +19,7 @@ use super::codec::PartitionKey;
 use super::config::Config;
 use super::request::{Admitted, AppendRequest, Piece, TransactRequest, Work};
 use super::state::State;
+use crate::check;
 use crate::error::{EnqueueError, TransactError};
 use crate::transaction::Appended;
 
@@ -175,15 +176,9 @@ impl<'a> Stager<'a> {
             let refused = |reason| {
                 let name = self.state.topics.name(place.key);
                 let name = name.map_or_else(|| "input".to_owned(), |name| name.to_string());
-                Err(TransactError::Position { name, reason })
+                TransactError::Position { name, reason }
             };
-            if !task.inputs.contains(&place.key) {
-                return refused("the task does not own this input");
-            }
-            let committed = task.consumed.get(&place.key);
-            if committed.is_some_and(|(_, offset)| place.offset < *offset) {
-                return refused("it moves backwards");
-            }
+            check::consumed(task.standing(place.key), place.offset).map_err(refused)?;
         }
         Ok(())
     }

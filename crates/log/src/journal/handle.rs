@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use millstream_model::position::SOURCE_POSITION_BYTES_MAX;
 use millstream_model::{
     LogId, LogPosition, Offset, RecordBatch, TaskId, TopicName, TopicPartition,
 };
@@ -19,6 +18,7 @@ use super::queue::Refusal;
 use super::reader::JournalReader;
 use super::request::{Admitted, AppendRequest, Control, Piece, Request, TransactRequest, Work};
 use super::shared::Shared;
+use crate::check;
 use crate::contract::{Append, Bounds, Log, LogAdmin, LogReader, Opened, Owner, Writer};
 use crate::error::{AdminError, EnqueueError, OpenError, ReaderError, TransactError};
 use crate::metrics::{self, Refused};
@@ -49,11 +49,7 @@ impl Log for Journal {
 
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError> {
         let shared = &self.inner.shared;
-        let bytes: usize = records.iter().map(|(_, batch)| batch.as_bytes().len()).sum();
-        let bytes_max = limit(shared.config.batch_bytes_max.bytes());
-        if bytes > bytes_max {
-            return Err(EnqueueError::TooLarge { bytes, bytes_max });
-        }
+        let bytes = check::append_bytes(&records, limit(shared.config.batch_bytes_max.bytes()))?;
         if !shared.gauges.level().takes(Class::Intake) && !shared.is_closed() {
             metrics::refused(Refused::Full);
             return Err(EnqueueError::Full { retry_after: shared.config.full_retry_after });
@@ -166,17 +162,16 @@ impl LogAdmin for Journal {
         cx.check()?;
         let shared = &self.inner.shared;
         let unknown = || AdminError::UnknownPartition(partition.clone());
-        let (key, topic) = shared.resolve(partition).ok_or_else(unknown)?;
-        let span = *shared.state().topics.span(key).ok_or_else(unknown)?;
-        let offset = before.min(span.end);
-        if offset <= span.start {
+        let (key, bounds) = shared.resolve(partition).ok_or_else(unknown)?;
+        check::trim(partition, before, bounds.end.offset, None)?;
+        if before <= bounds.start.offset {
             return Ok(());
         }
-        let incarnation = positions::incarnation_before(shared, key, offset, &span)
+        let incarnation = positions::incarnation_before(shared, key, before, &bounds)
             .map_err(|error| AdminError::Storage(error.into()))?;
         // Without a segment that holds it, retention moved the start past it in the meantime.
         let Some(incarnation) = incarnation else { return Ok(()) };
-        let before = LogPosition { log: shared.log, topic: topic.id, incarnation, offset };
+        let before = LogPosition { incarnation, offset: before, ..bounds.start };
         let (done, answer) = oneshot::channel();
         let request = Control::Trim { partition: partition.clone(), before, done };
         self.ask(request).ok_or(AdminError::Closed)?;
@@ -251,19 +246,9 @@ impl JournalWriter {
         transaction: Transaction,
         done: oneshot::Sender<Result<(), TransactError>>,
     ) -> Result<TransactRequest, TransactError> {
-        let Transaction { records, consumed, positions } = transaction;
-        let of_records: usize = records.iter().map(|(_, batch)| batch.as_bytes().len()).sum();
-        let of_positions: usize = positions.iter().map(|(_, value)| value.len()).sum();
-        let bytes = of_records + of_positions;
         let bytes_max = limit(self.shared.config.transaction_bytes_max.bytes());
-        if bytes > bytes_max {
-            return Err(TransactError::TooLarge { bytes, bytes_max });
-        }
-        let too_large = |value: &bytes::Bytes| value.len() > SOURCE_POSITION_BYTES_MAX;
-        if let Some((source, _)) = positions.iter().find(|(_, value)| too_large(value)) {
-            let reason = "it exceeds 4 KiB";
-            return Err(TransactError::Position { name: source.to_string(), reason });
-        }
+        check::transaction_bytes(&transaction, bytes_max)?;
+        let Transaction { records, consumed, positions } = transaction;
         let mut places = Vec::with_capacity(consumed.len());
         for consumed in &consumed {
             let position = consumed.next;

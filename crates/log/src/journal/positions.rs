@@ -7,7 +7,8 @@ use super::error::FileError;
 use super::shared::Shared;
 use super::state::State;
 use super::task_table::Task;
-use super::topic_table::Span;
+use crate::check;
+use crate::contract::Bounds;
 use crate::error::{PositionRefused, ReaderError};
 use crate::transaction::Committed;
 
@@ -18,51 +19,19 @@ pub(super) fn check(
     position: &LogPosition,
 ) -> Result<PartitionKey, ReaderError> {
     let unknown = || ReaderError::UnknownPartition(partition.clone());
-    let (key, topic) = shared.resolve(partition).ok_or_else(unknown)?;
-    if position.log != shared.log {
-        return Err(PositionRefused::OtherLog {
-            partition: partition.clone(),
-            named: position.log,
-            found: shared.log,
-        }
-        .into());
-    }
-    if position.topic != topic.id {
-        return Err(PositionRefused::OtherTopic {
-            partition: partition.clone(),
-            named: position.topic,
-            found: topic.id,
-        }
-        .into());
-    }
-    let span = *shared.state().topics.span(key).ok_or_else(unknown)?;
+    let (key, bounds) = shared.resolve(partition).ok_or_else(unknown)?;
+    check::position(partition, position, &bounds)?;
     let offset = position.offset;
-    if offset > span.end {
-        let end = span.end;
-        return Err(PositionRefused::BeyondEnd { partition: partition.clone(), offset, end }.into());
-    }
-    if offset < span.start {
-        return Err(before_start(partition, offset, span.start).into());
-    }
-    match incarnation_before(shared, key, offset, &span)? {
-        Some(found) if found == position.incarnation => Ok(key),
-        Some(found) => Err(PositionRefused::OtherHistory {
-            partition: partition.clone(),
-            offset,
-            named: position.incarnation,
-            found,
-        }
-        .into()),
+    match incarnation_before(shared, key, offset, &bounds)? {
+        Some(found) => check::history(partition, position, found)?,
         // Retention moved the start in the meantime.
         None => {
-            let start = shared.state().topics.span(key).map_or(offset, |span| span.start);
-            Err(before_start(partition, offset, start).into())
+            let start = shared.bounds(partition).ok_or_else(unknown)?.start.offset;
+            let partition = partition.clone();
+            return Err(PositionRefused::BeforeStart { partition, offset, start }.into());
         }
     }
-}
-
-fn before_start(partition: &TopicPartition, offset: Offset, start: Offset) -> PositionRefused {
-    PositionRefused::BeforeStart { partition: partition.clone(), offset, start }
+    Ok(key)
 }
 
 /// Returns the incarnation of the record before `offset`; `None` when no segment holds it.
@@ -70,13 +39,12 @@ pub(super) fn incarnation_before(
     shared: &Shared,
     key: PartitionKey,
     offset: Offset,
-    span: &Span,
+    bounds: &Bounds,
 ) -> Result<Option<Incarnation>, FileError> {
-    if offset == span.end {
-        return Ok(Some(span.end_incarnation));
-    }
-    if offset == span.start {
-        return Ok(Some(span.start_incarnation));
+    for known in [bounds.end, bounds.start] {
+        if offset == known.offset {
+            return Ok(Some(known.incarnation));
+        }
     }
     let segment = shared.segments.find(key, Offset(offset.0 - 1))?;
     Ok(segment.map(|segment| segment.incarnation()))

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
-use millstream_model::{LogId, LogPosition, TopicPartition};
+use millstream_model::{LogId, TopicPartition};
 use millstream_runtime::{Clock, Disk};
 use tokio::sync::watch;
 
@@ -18,7 +18,6 @@ use super::segment_table::SegmentTable;
 use super::state::State;
 use super::topic_table::Span;
 use crate::contract::Bounds;
-use crate::topic::Topic;
 
 /// What the journal's thread, its callers and its readers share.
 #[derive(Debug)]
@@ -150,24 +149,14 @@ impl Shared {
         *self.closed.borrow()
     }
 
-    /// Returns a partition's numbers and its topic.
-    pub(super) fn resolve(&self, partition: &TopicPartition) -> Option<(PartitionKey, Topic)> {
+    /// Returns a partition's numbers and its readable part.
+    pub(super) fn resolve(&self, partition: &TopicPartition) -> Option<(PartitionKey, Bounds)> {
         let state = self.state();
-        let key = state.topics.key(partition)?;
-        Some((key, state.topics.numbered(key.topic)?.topic.clone()))
+        Some((state.topics.key(partition)?, state.bounds(partition)?))
     }
 
     /// Returns the readable part of a partition as positions.
     pub(super) fn bounds(&self, partition: &TopicPartition) -> Option<Bounds> {
-        let state = self.state();
-        let key = state.topics.key(partition)?;
-        let topic = state.topics.numbered(key.topic)?.topic.id;
-        let span = state.topics.span(key)?;
-        let position =
-            |incarnation, offset| LogPosition { log: self.log, topic, incarnation, offset };
-        Some(Bounds {
-            start: position(span.start_incarnation, span.start),
-            end: position(span.end_incarnation, span.end),
-        })
+        self.state().bounds(partition)
     }
 }

@@ -4,7 +4,7 @@
 //! [`State::apply`], so what is recovered is what was committed. A snapshot of the state heads
 //! each segment, which is why recovery reads one segment only.
 
-use millstream_model::{Incarnation, LogId, Timestamp};
+use millstream_model::{Incarnation, LogId, LogPosition, Timestamp, TopicPartition};
 
 use super::change::{
     Change, NumberedTopic, Place, put_keys, put_places, put_positions, take_place, take_position,
@@ -12,6 +12,7 @@ use super::change::{
 use super::codec::{Put, Take};
 use super::task_table::{Task, TaskTable};
 use super::topic_table::{Span, TopicTable};
+use crate::contract::Bounds;
 
 /// All that a journal knows besides records.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,19 @@ impl State {
     /// The state of a log without history.
     pub(super) fn new(log: LogId) -> Self {
         Self { log, topics: TopicTable::default(), tasks: TaskTable::default() }
+    }
+
+    /// Returns the readable part of a partition as positions.
+    pub(super) fn bounds(&self, partition: &TopicPartition) -> Option<Bounds> {
+        let key = self.topics.key(partition)?;
+        let topic = self.topics.numbered(key.topic)?.topic.id;
+        let span = self.topics.span(key)?;
+        let position =
+            |incarnation, offset| LogPosition { log: self.log, topic, incarnation, offset };
+        Some(Bounds {
+            start: position(span.start_incarnation, span.start),
+            end: position(span.end_incarnation, span.end),
+        })
     }
 
     /// Applies one change; says why it contradicts the state.

@@ -7,6 +7,7 @@ use millstream_model::{Epoch, Incarnation, Offset, SourceId, TaskId, Timestamp};
 
 use super::change::{Commit, OpenTask, Producer};
 use super::codec::PartitionKey;
+use crate::check::Standing;
 
 /// One task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +30,15 @@ pub(super) struct Task {
 }
 
 impl Task {
+    /// Returns where the task stands in a partition.
+    pub(super) fn standing(&self, key: PartitionKey) -> Standing {
+        match self.consumed.get(&key) {
+            _ if !self.inputs.contains(&key) => Standing::NotAnInput,
+            Some((_, offset)) => Standing::At(*offset),
+            None => Standing::Begins,
+        }
+    }
+
     /// Returns whether releasing the task would let go of anything.
     pub(super) fn is_releasable(&self) -> bool {
         !self.began || !self.inputs.is_empty()

@@ -6,10 +6,8 @@ use millstream_model::{Incarnation, Offset, TopicName, TopicPartition};
 
 use super::change::{NumberedTopic, Place, Section};
 use super::codec::PartitionKey;
+use crate::check::PARTITIONS_MAX;
 use crate::topic::Topic;
-
-/// The most partitions of one topic: bounds what a damaged frame can make us allocate.
-pub(super) const PARTITIONS_MAX: u32 = 65_536;
 
 /// The readable part of a partition, as far as it is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +107,8 @@ impl TopicTable {
     /// Creates a topic or alters it; says why it cannot.
     pub(super) fn set(&mut self, change: &NumberedTopic) -> Result<(), &'static str> {
         let NumberedTopic { number, topic } = change;
-        if topic.config.partitions == 0 || topic.config.partitions > PARTITIONS_MAX {
+        // Also bounds what a damaged frame can make us allocate.
+        if !(1..=PARTITIONS_MAX).contains(&topic.config.partitions) {
             return Err("topic has an impossible number of partitions");
         }
         if let Some(entry) = self.by_number.get_mut(number) {

@@ -9,6 +9,7 @@ use millstream_runtime::Context;
 use super::partition::Partition;
 use super::state::{State, StoredTopic};
 use super::{Gaps, Shared};
+use crate::check;
 use crate::contract::LogAdmin;
 use crate::error::AdminError;
 use crate::topic::{Topic, TopicConfig};
@@ -80,15 +81,8 @@ impl State {
         config: &TopicConfig,
     ) -> Result<Topic, AdminError> {
         self.check_administrable()?;
-        if config.partitions == 0 {
-            let (topic, reason) = (name.clone(), "a topic has at least one partition");
-            return Err(AdminError::Config { topic, reason });
-        }
+        check::topic(name, config, self.topics.get(name).map(|stored| &stored.topic.config))?;
         if let Some(stored) = self.topics.get_mut(name) {
-            let (found, wanted) = (stored.topic.config.partitions, config.partitions);
-            if found != wanted {
-                return Err(AdminError::Partitions { topic: name.clone(), found, wanted });
-            }
             stored.topic.config = config.clone();
             return Ok(stored.topic.clone());
         }
@@ -105,14 +99,7 @@ impl State {
         let Some(partition) = self.partition_mut(name) else {
             return Err(AdminError::UnknownPartition(name.clone()));
         };
-        if before > partition.end() {
-            let (topic, reason) = (name.topic.clone(), "trim would pass the end of the partition");
-            return Err(AdminError::Config { topic, reason });
-        }
-        if let Some((task, position)) = slowest.filter(|(_, position)| before > *position) {
-            let partition = name.clone();
-            return Err(AdminError::PassesPosition { partition, before, task, position });
-        }
+        check::trim(name, before, partition.end(), slowest)?;
         partition.trim(before);
         Ok(())
     }

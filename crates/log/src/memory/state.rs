@@ -13,8 +13,9 @@ use uuid::Uuid;
 use super::partition::Partition;
 use super::tasks::{Ownership, Tasks};
 use super::{Fullness, Gaps, Limits, Outcome};
+use crate::check;
 use crate::contract::{Append, AppendDone, Bounds};
-use crate::error::{EnqueueError, PositionRefused, ReaderError};
+use crate::error::{EnqueueError, ReaderError};
 use crate::topic::Topic;
 use crate::transaction::{Appended, Transaction};
 
@@ -148,10 +149,7 @@ impl State {
         {
             return Err(EnqueueError::UnknownPartition(unknown.clone()));
         }
-        let (bytes, bytes_max) = (records_bytes(&records), self.limits.append_bytes_max);
-        if bytes > bytes_max {
-            return Err(EnqueueError::TooLarge { bytes, bytes_max });
-        }
+        let bytes = check::append_bytes(&records, self.limits.append_bytes_max)?;
         let queue_is_full = self.queued_bytes() + bytes > self.limits.queue_bytes_max;
         if queue_is_full || self.fullness >= Fullness::NoIntake {
             return Err(EnqueueError::Full { retry_after: RETRY_AFTER });
@@ -248,29 +246,9 @@ impl State {
         position: LogPosition,
     ) -> Result<(), ReaderError> {
         let bounds = self.bounds(name)?;
-        let (start, end) = (bounds.start.offset, bounds.end.offset);
-        let partition = name.clone();
-        let LogPosition { log, topic, incarnation, offset } = position;
-        if log != self.id {
-            let found = self.id;
-            return Err(PositionRefused::OtherLog { partition, named: log, found }.into());
-        }
-        if topic != bounds.end.topic {
-            let found = bounds.end.topic;
-            return Err(PositionRefused::OtherTopic { partition, named: topic, found }.into());
-        }
-        if offset > end {
-            return Err(PositionRefused::BeyondEnd { partition, offset, end }.into());
-        }
-        if offset < start {
-            return Err(PositionRefused::BeforeStart { partition, offset, start }.into());
-        }
-        let found = self.position(name, offset).map_or(Incarnation::NONE, |at| at.incarnation);
-        if incarnation != found {
-            let refused =
-                PositionRefused::OtherHistory { partition, offset, named: incarnation, found };
-            return Err(refused.into());
-        }
+        check::position(name, &position, &bounds)?;
+        let found = self.position(name, position.offset);
+        check::history(name, &position, found.map_or(Incarnation::NONE, |at| at.incarnation))?;
         Ok(())
     }
 }

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use millstream_model::{Epoch, LogPosition, Offset, SourceId, TaskId, TopicPartition};
 
 use super::state::{Pending, State};
+use crate::check::{self, Standing};
 use crate::contract::Owner;
-use crate::error::{OpenError, PositionRefused, ReaderError};
+use crate::error::{OpenError, ReaderError};
 use crate::transaction::{Committed, Consumed};
 
 /// Every task, by id.
@@ -56,13 +57,13 @@ impl Tasks {
         self.tasks.get(&owner.task).is_some_and(|task| task.epoch == owner.epoch)
     }
 
-    pub(super) fn owns_input(&self, task: &TaskId, input: &TopicPartition) -> bool {
-        self.tasks.get(task).is_some_and(|task| task.inputs.contains_key(input))
-    }
-
     /// Returns where a task stands in one partition.
-    pub(super) fn position(&self, task: &TaskId, input: &TopicPartition) -> Option<LogPosition> {
-        self.tasks.get(task)?.position(input)
+    pub(super) fn standing(&self, task: &TaskId, input: &TopicPartition) -> Standing {
+        let reading = self.tasks.get(task).filter(|task| task.inputs.contains_key(input));
+        match reading.and_then(|task| task.position(input)) {
+            Some(position) => Standing::At(position.offset),
+            None => Standing::NotAnInput,
+        }
     }
 
     /// Returns the task that holds a partition back most, and where it stands.
@@ -120,8 +121,8 @@ impl State {
             }
         }
         let tasks_max = self.limits.tasks_max;
-        if !self.tasks.open.contains(&owner.task) && self.tasks.open.len() >= tasks_max {
-            return Err(OpenError::TooManyTasks { task: owner.task.clone(), tasks_max });
+        if !self.tasks.open.contains(&owner.task) {
+            check::one_task_more(&owner.task, self.tasks.open.len(), tasks_max)?;
         }
         self.take_over_old_name(owner);
         self.tasks.open.insert(owner.task.clone());
@@ -176,15 +177,11 @@ impl State {
     /// Returns where the task goes on in one input, and refuses a position that does not fit.
     fn start_of(&self, owner: &Owner, input: &TopicPartition) -> Result<LogPosition, OpenError> {
         let committed = self.committed(&owner.task).unwrap_or_default();
-        let Some(position) = committed.consumed.get(input) else {
-            if committed.began {
-                let (task, partition) = (owner.task.clone(), input.clone());
-                return Err(PositionRefused::Lost { task, partition }.into());
-            }
+        let Some(position) = check::resume(&owner.task, &committed, input)? else {
             return Ok(self.bounds(input).map_err(open_error)?.start);
         };
-        self.check_position(input, *position).map_err(open_error)?;
-        Ok(*position)
+        self.check_position(input, position).map_err(open_error)?;
+        Ok(position)
     }
 
     pub(super) fn committed(&self, task: &TaskId) -> Option<Committed> {

@@ -4,7 +4,6 @@ use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use millstream_model::position::SOURCE_POSITION_BYTES_MAX;
 use millstream_model::{Epoch, TaskId};
 use millstream_runtime::Context;
 use tokio::sync::oneshot;
@@ -12,6 +11,7 @@ use tokio::sync::oneshot;
 use super::state::{Pending, PendingTransaction, State};
 use super::tasks::Ownership;
 use super::{Fullness, Outcome, Shared};
+use crate::check;
 use crate::contract::Writer;
 use crate::error::TransactError;
 use crate::topic::TopicKind;
@@ -92,15 +92,10 @@ impl State {
             let reason = "the outcome of an earlier transaction is unknown: open the task again";
             return Err(TransactError::Storage(io::Error::other(reason)));
         }
-        self.check_records(&transaction)?;
+        check::transaction_bytes(&transaction, self.limits.transaction_bytes_max)?;
+        self.check_partitions(&transaction)?;
         for consumed in &transaction.consumed {
             self.check_consumed(owner, consumed)?;
-        }
-        for (source, bytes) in &transaction.positions {
-            if bytes.len() > SOURCE_POSITION_BYTES_MAX {
-                let (name, reason) = (source.to_string(), "it is larger than 4 KiB");
-                return Err(TransactError::Position { name, reason });
-            }
         }
         self.check_room(&transaction)?;
         let (done, settled) = oneshot::channel();
@@ -113,29 +108,20 @@ impl State {
         Ok((if failure.is_some() { Answer::Lost } else { Answer::Told }, settled))
     }
 
-    fn check_records(&self, transaction: &Transaction) -> Result<(), TransactError> {
-        for (name, _) in &transaction.records {
-            if self.partition(name).is_none() {
-                return Err(TransactError::UnknownPartition(name.clone()));
-            }
-        }
-        let bytes_max = self.limits.transaction_bytes_max;
-        match transaction.records_bytes() {
-            bytes if bytes > bytes_max => Err(TransactError::TooLarge { bytes, bytes_max }),
-            _ => Ok(()),
+    fn check_partitions(&self, transaction: &Transaction) -> Result<(), TransactError> {
+        let written = transaction.records.iter().map(|(name, _)| name);
+        let read = transaction.consumed.iter().map(|consumed| &consumed.partition);
+        match written.chain(read).find(|name| self.partition(name).is_none()) {
+            Some(unknown) => Err(TransactError::UnknownPartition(unknown.clone())),
+            None => Ok(()),
         }
     }
 
     fn check_consumed(&self, owner: &Ownership, consumed: &Consumed) -> Result<(), TransactError> {
         let Consumed { partition, next } = consumed;
         let refused = |reason| TransactError::Position { name: partition.to_string(), reason };
-        if !self.tasks.owns_input(&owner.task, partition) {
-            return Err(refused("the task does not own this input"));
-        }
-        let before = self.tasks.position(&owner.task, partition);
-        if before.is_some_and(|before| next.offset < before.offset) {
-            return Err(refused("it moves backwards"));
-        }
+        check::consumed(self.tasks.standing(&owner.task, partition), next.offset)
+            .map_err(refused)?;
         match self.check_position(partition, *next) {
             Ok(()) => Ok(()),
             Err(_misfit) => Err(refused("it does not fit this log")),
