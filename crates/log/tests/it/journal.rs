@@ -93,13 +93,17 @@ fn make_trouble(disk: &FaultDisk, transient: Transient) {
 impl Subject for JournalSubject {
     fn capabilities(&self) -> &[Capability] {
         match self.storage {
-            Storage::Real(_) => {
-                &[Capability::Gapless, Capability::AtomicAppend, Capability::Restart]
-            }
+            Storage::Real(_) => &[
+                Capability::Gapless,
+                Capability::AtomicAppend,
+                Capability::Restart,
+                Capability::OpeningsToldApart,
+            ],
             Storage::Fault { .. } => &[
                 Capability::Gapless,
                 Capability::AtomicAppend,
                 Capability::Restart,
+                Capability::OpeningsToldApart,
                 Capability::Crash,
                 Capability::Hold,
                 Capability::Backup,
