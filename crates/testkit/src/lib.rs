@@ -10,6 +10,12 @@
 //! A server that cannot be had here is [`Availability::Missing`]: the test prints one line, which
 //! the gate counts as skipped, or fails where `MILLSTREAM_SERVERS_REQUIRED` is set.
 //!
+//! Whatever becomes of the test process, its servers end with it and their files go; after a panic
+//! the logs stay ([`Home`]).
+//!
+//! Another kind of server is a module like [`kafka`]: what it fetches into the cache, and a
+//! [`Recipe`] (command line, readiness) that [`Server`] runs in a [`Home`] on reserved [`Port`]s.
+//!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
 //! use millstream_testkit::kafka::{Config, Kafka};

@@ -213,8 +213,8 @@ const FIXED: [(&str, &str); 29] = [
     // An orphan's transaction is aborted within a second of its time-out.
     ("transaction.abort.timed.out.transaction.cleanup.interval.ms", "500"),
     ("transaction.remove.expired.transaction.cleanup.interval.ms", "10000"),
-    // A broker that was killed may register again soon.
-    ("broker.session.timeout.ms", "6000"),
+    // One that was killed cannot register again before: that is most of a restart.
+    ("broker.session.timeout.ms", "3000"),
     ("broker.heartbeat.interval.ms", "500"),
     ("controller.quorum.election.timeout.ms", "500"),
     ("controller.quorum.fetch.timeout.ms", "2000"),

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use millstream_testkit::kafka::{Cluster, Config, Kafka, User};
+use millstream_testkit::kafka::{Cluster, Config, Kafka, Tuning, User};
 
 use crate::process::group;
 
@@ -116,6 +116,19 @@ fn client(directory: &Path, protocol: &str, mechanism: Option<&str>, trust: &str
     let path = directory.join(format!("{protocol}-{}.properties", mechanism.unwrap_or("none")));
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn kafkas_own_producer_measures_transactions() {
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let cluster = kafka.start(&Config { tuning: Tuning::Throughput, ..Config::default() }).unwrap();
+    create_topic(&kafka, &cluster, "measured");
+    let mut command = kafka.tool("org.apache.kafka.tools.ProducerPerformance");
+    command.args(["--bootstrap-server", &cluster.bootstrap(), "--topic", "measured"]);
+    command.args(["--num-records", "1000", "--record-size", "100", "--throughput", "-1"]);
+    command.args(["--transaction-duration-ms", "100"]);
+    let report = run(command, "");
+    assert!(report.starts_with("1000 records sent, "), "{report}");
 }
 
 #[test]

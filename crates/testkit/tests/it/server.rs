@@ -1,8 +1,9 @@
 //! The life of a process, shown on a shell that writes to a file.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -11,7 +12,7 @@ use millstream_testkit::{Home, Port, Recipe, Server};
 use crate::process::{group, wait_until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Tells the test that kills itself to do so: it is the child of another test.
+/// Tells a test that it is the child of another one, and how to end.
 const CHILD: &str = "MILLSTREAM_TESTKIT_CHILD";
 
 /// Returns a server whose script is ready once `ready` is in its home. `$1` is its home.
@@ -106,36 +107,47 @@ fn its_files_go_with_it() {
 
 #[test]
 fn a_test_process_that_is_killed_leaves_neither_process_nor_files() {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "server::dies_with_a_server_running", "--nocapture"])
-        .env(CHILD, "1")
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = {
-        let mut stdout = std::io::BufReader::new(child.stdout.take().unwrap());
-        let mut lines = std::io::BufRead::lines(&mut stdout).map(Result::unwrap);
-        lines.find_map(|line| line.split_once("running: ").map(|(_, rest)| rest.to_owned()))
-    };
+    let (mut child, pid, directory) = child("waits");
     child.kill().unwrap();
     child.wait().unwrap();
-    let output = output.expect("the child says what it runs");
-    let (pid, directory) = output.split_once(' ').unwrap();
-    let pid = pid.parse().unwrap();
-    wait_until(|| group(pid).is_empty() && !Path::new(directory).is_dir());
+    wait_until(|| group(pid).is_empty() && !directory.is_dir());
 }
 
-/// Not a test by itself: what the test above kills.
+#[test]
+fn after_a_panic_the_logs_stay_and_the_data_go() {
+    let (mut child, pid, directory) = child("panics");
+    assert!(!child.wait().unwrap().success());
+    wait_until(|| group(pid).is_empty() && !directory.join("data").is_dir());
+    assert!(directory.join("server.log").is_file());
+    fs::remove_dir_all(directory.parent().unwrap()).unwrap();
+}
+
+/// Runs the test below, and returns what process group and directory its server has.
+fn child(end: &str) -> (Child, u32, PathBuf) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "server::ends_with_a_server_running", "--nocapture"])
+        .env(CHILD, end)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find_map(|line| line.split_once("running: ").map(|(_, rest)| rest.to_owned()));
+    let line = line.expect("the child says what it runs");
+    let (pid, directory) = line.split_once(' ').unwrap();
+    (child, pid.parse().unwrap(), PathBuf::from(directory))
+}
+
+/// Not a test by itself: what the tests above start.
 #[test]
 #[expect(clippy::print_stdout, reason = "tells the parent what to look for")]
-fn dies_with_a_server_running() {
-    if std::env::var_os(CHILD).is_none() {
-        return;
-    }
+fn ends_with_a_server_running() {
+    let Some(end) = std::env::var_os(CHILD) else { return };
     let mut server = server(TICKS);
     server.start().unwrap();
     println!("running: {} {}", server.pid().unwrap(), server.directory().display());
+    assert_ne!(end, "panics");
     loop {
         std::thread::park();
     }
