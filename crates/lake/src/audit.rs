@@ -8,10 +8,10 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::record_batch::RecordBatch;
 use futures::TryStreamExt as _;
-use iceberg::spec::{Operation, TableMetadata};
+use iceberg::spec::SnapshotRef;
 use millstream_model::PartitionId;
 
-use crate::position::{POSITIONS, PositionMap, standing};
+use crate::position::{Others, PositionMap, number, standing};
 use crate::schema::{OFFSET_COLUMN, PARTITION_COLUMN, SOURCE_COLUMN};
 use crate::{Lake, LakeError, TableName, Version};
 
@@ -37,10 +37,8 @@ pub struct TableReport {
     pub positions: PositionMap,
     /// The rows in the current snapshot, as its summary has them.
     pub rows: u64,
-    /// Rows that snapshots of others deleted, as far as the kept history shows.
-    pub deleted_by_others: u64,
-    /// Rows that snapshots of others added, as far as the kept history shows.
-    pub added_by_others: u64,
+    /// What snapshots of others did to the table since it began, also those that expired.
+    pub others: Others,
     /// The rows themselves; only with a deep look.
     pub deep: Option<DeepReport>,
 }
@@ -58,8 +56,10 @@ pub struct DeepReport {
     pub duplicates_named: Vec<RowOrigin>,
     /// Rows whose origin lies beyond the position of their sink, or whose topic no sink reads.
     pub beyond: u64,
-    /// Rows that the positions count and that are not there.
+    /// Rows that are neither there nor removed by others, although somebody counts them.
     pub missing: u64,
+    /// Rows that are there, once, although nobody counts them.
+    pub surplus: u64,
 }
 
 /// Where a row came from.
@@ -116,41 +116,22 @@ impl Audit {
                 add(&batch, &report.positions, &mut seen, &mut deep);
             }
         }
-        let stored: u64 = partitions(&report.positions).map(|(_, _, rows)| rows).sum();
-        deep.missing = stored.saturating_sub(seen.len());
+        let counted = report.others.rows_with(report.positions.rows());
+        let there = deep.rows - deep.duplicates;
+        deep.missing = counted.saturating_sub(there);
+        deep.surplus = there.saturating_sub(counted);
         Ok(deep)
     }
 }
 
 fn report(table: TableName, version: &Version) -> Result<TableReport, LakeError> {
     let metadata = &version.metadata;
-    let rows = metadata.current_snapshot().map_or(0, |s| number(s.summary(), "total-records"));
+    let total =
+        |snapshot: &SnapshotRef| number(&snapshot.summary().additional_properties, "total-records");
+    let rows = metadata.current_snapshot().and_then(total).unwrap_or(0);
     let positions = standing(&table, metadata)?.map;
-    let (added_by_others, deleted_by_others) = by_others(metadata);
-    Ok(TableReport { table, positions, rows, deleted_by_others, added_by_others, deep: None })
-}
-
-/// Sums what snapshots without our marker added and deleted; rewriting files counts as neither.
-fn by_others(metadata: &TableMetadata) -> (u64, u64) {
-    let foreign = metadata.snapshots().map(|snapshot| snapshot.summary()).filter(|summary| {
-        let ours = summary.additional_properties.contains_key(POSITIONS);
-        !ours && summary.operation != Operation::Replace
-    });
-    foreign.fold((0, 0), |(added, deleted), summary| {
-        (added + number(summary, "added-records"), deleted + number(summary, "deleted-records"))
-    })
-}
-
-fn number(summary: &iceberg::spec::Summary, key: &str) -> u64 {
-    summary.additional_properties.get(key).and_then(|text| text.parse().ok()).unwrap_or(0)
-}
-
-/// Returns each partition of each sink: topic, partition, rows.
-fn partitions(map: &PositionMap) -> impl Iterator<Item = (&str, PartitionId, u64)> {
-    map.sinks.values().flat_map(|sink| {
-        let topic = sink.topic.as_str();
-        sink.partitions.iter().map(move |(partition, position)| (topic, *partition, position.rows))
-    })
+    let others = positions.others.unwrap_or_default();
+    Ok(TableReport { table, positions, rows, others, deep: None })
 }
 
 fn add(batch: &RecordBatch, positions: &PositionMap, seen: &mut Seen, deep: &mut DeepReport) {

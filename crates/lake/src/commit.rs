@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use iceberg::spec::{DataFile, TableMetadataBuilder};
-use millstream_model::{LogPosition, PartitionId, Timestamp, TopicName};
+use millstream_model::{LogPosition, Offset, PartitionId, Timestamp, TopicName};
 use millstream_runtime::crash_point::crash_point;
 use millstream_runtime::{Context, Rng};
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ use crate::position::{
     PartitionPosition, PositionMap, Rejection, SinkPositions, Standing, holds_commit, standing,
 };
 use crate::warehouse::fresh_id;
-use crate::{Lake, LakeError, Swap, TableName, Version};
+use crate::{Config, Lake, LakeError, Swap, TableName, Version};
 
 mod expiry;
 mod manifests;
@@ -54,6 +54,20 @@ pub struct Settings {
     pub stage_max: Duration,
 }
 
+impl Settings {
+    /// Takes what a table's configuration says.
+    pub fn of(config: &Config) -> Self {
+        let Config { snapshots_max, manifests_max, stage_max, .. } = *config;
+        Self { snapshots_max, manifests_max, stage_max }
+    }
+
+    /// Returns the age up to which staged files are committed: half of what orphan removal waits,
+    /// the other half is room for clocks that disagree.
+    pub fn commit_age_max(&self) -> Duration {
+        self.stage_max / 2
+    }
+}
+
 /// How far one partition moves with a commit.
 #[derive(Debug, Clone)]
 pub struct Advance {
@@ -65,6 +79,8 @@ pub struct Advance {
     pub partition: PartitionId,
     /// Where the table must stand: where the last commit ended; `None` before the first.
     pub from: Option<LogPosition>,
+    /// The offset of the first record that was read; noted by the first commit alone.
+    pub first: Offset,
     /// Where it stands afterwards.
     pub to: LogPosition,
     /// How many rows the files hold of it.
@@ -216,8 +232,7 @@ impl Committer {
     fn check_age(&self, change: &Change) -> Result<(), LakeError> {
         let Some(since) = change.staged_since else { return Ok(()) };
         let age = self.lake.seams().clock.now().saturating_since(since);
-        // Half of what orphan removal waits: the other half is room for clocks that disagree.
-        if age <= self.settings.stage_max / 2 {
+        if age <= self.settings.commit_age_max() {
             return Ok(());
         }
         let age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
@@ -249,11 +264,13 @@ impl Committer {
                 topic_id: advance.to.topic,
                 partitions: BTreeMap::new(),
             });
-            let before = sink.partitions.get(&advance.partition).copied().unwrap_or_default();
+            let begun = PartitionPosition { begin: advance.first, ..PartitionPosition::default() };
+            let before = sink.partitions.get(&advance.partition).copied().unwrap_or(begun);
             assert!(before.next <= advance.to.offset, "L2: a position never moves backwards");
             sink.partitions.insert(
                 advance.partition,
                 PartitionPosition {
+                    begin: before.begin,
                     next: advance.to.offset,
                     incarnation: advance.to.incarnation.0,
                     rows: before.rows + advance.rows,

@@ -9,8 +9,8 @@ use millstream_model::ByteSize;
 use millstream_pipeline::schema::{ColumnType, Schema};
 use thiserror::Error;
 
-use crate::TableName;
 use crate::name::TableNameError;
+use crate::{TableName, commit};
 
 /// How events become rows of one table.
 #[derive(Debug, Clone)]
@@ -110,10 +110,9 @@ impl Config {
         self.check_partition()
     }
 
-    /// Returns the age up to which rows that wait for their commit are still committed: half of
-    /// `stage_max`, the other half is room for clocks that disagree.
+    /// Returns the age up to which rows that wait for their commit are still committed.
     pub fn commit_age_max(&self) -> Duration {
-        self.stage_max / 2
+        commit::Settings::of(self).commit_age_max()
     }
 
     /// Returns the table's name, checked.

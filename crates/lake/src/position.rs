@@ -4,15 +4,18 @@
 //! commit. `docs/formats/table.md` is the reference. A partition costs about 16 bytes:
 //!
 //! ```text
-//! 3:120394-2~2@1     partition 3 goes on at offset 120394, holds 2 rows fewer than that,
-//! │ │     │ │ │      rejected 2 records, and the record before it was written by the
-//! │ │     │ │ └───── incarnation with index 1 in `inc` (index 0 is left out)
-//! │ │     │ └─────── rejected so far (left out when zero)
-//! │ │     └───────── next offset minus rows (left out when zero, `+n` when negative)
-//! │ └─────────────── next offset
-//! └───────────────── partition
+//! 3:120394^500-2~2@1   partition 3 goes on at offset 120394, began at offset 500, holds 2 rows
+//! │ │     │   │ │ │    fewer than the offsets between, rejected 2 records, and the record before
+//! │ │     │   │ │ │    its end was written by
+//! │ │     │   │ │ └─── the incarnation with index 1 in `inc` (index 0 is left out)
+//! │ │     │   │ └───── rejected so far (left out when zero)
+//! │ │     │   └─────── offsets minus rows (left out when zero, `+n` when negative)
+//! │ │     └─────────── the first offset ever read (left out when zero)
+//! │ └───────────────── next offset
+//! └─────────────────── partition
 //! ```
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -21,8 +24,11 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+mod others;
 mod standing;
 
+pub use others::Others;
+pub(crate) use others::number;
 pub(crate) use standing::holds_commit;
 pub use standing::{Standing, standing};
 
@@ -33,14 +39,19 @@ pub const COMMIT_ID: &str = "millstream.commit-id";
 /// The table property that lists what our last commit rejected; only there, to keep snapshots small.
 pub const REJECTED: &str = "millstream.rejected";
 
-/// The version of the encoding.
-const VERSION: u32 = 1;
+/// The version of the encoding. Version 1 knew neither where a partition began nor others.
+const VERSION: u32 = 2;
+
+/// The oldest version that is read.
+const VERSION_MIN: u32 = 1;
 
 /// How far each sink of a table has read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PositionMap {
     /// The sequence number of the snapshot that was committed with this map; zero for none.
     pub sequence: i64,
+    /// What others did to the table up to that snapshot; `None` when the map does not say.
+    pub others: Option<Others>,
     /// The sinks that write to the table, by name.
     pub sinks: BTreeMap<String, SinkPositions>,
 }
@@ -61,6 +72,8 @@ pub struct SinkPositions {
 /// Where one partition stands, and what came of it so far.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PartitionPosition {
+    /// The offset of the first record ever read: what lay before was gone already. Never changes.
+    pub begin: Offset,
     /// The next offset to read.
     pub next: Offset,
     /// The incarnation that wrote the record before `next`; zero for none.
@@ -92,7 +105,9 @@ pub enum DecodeError {
     #[error("not a position map")]
     Json(#[from] serde_json::Error),
     /// It was written by a newer version of this program.
-    #[error("encoding version {0} is newer than this program")]
+    #[error(
+        "encoding version {0} is unknown to this program, which knows {VERSION_MIN} to {VERSION}"
+    )]
     Version(u32),
     /// A part of it does not parse.
     #[error("`{0}` is not a partition's position")]
@@ -106,6 +121,9 @@ pub enum DecodeError {
 struct WireMap {
     v: u32,
     seq: i64,
+    /// Rows added, rows removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    others: Option<[u64; 2]>,
     sinks: BTreeMap<String, WireSink>,
 }
 
@@ -134,7 +152,8 @@ impl PositionMap {
     /// Returns the text that stands in snapshots and in the table's property.
     pub fn encode(&self) -> String {
         let sinks = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.to_wire())).collect();
-        let wire = WireMap { v: VERSION, seq: self.sequence, sinks };
+        let others = self.others.map(|others| [others.added, others.removed]);
+        let wire = WireMap { v: VERSION, seq: self.sequence, others, sinks };
         serde_json::to_string(&wire).expect("a map with text keys always encodes")
     }
 
@@ -144,11 +163,19 @@ impl PositionMap {
             return Ok(Self::default());
         }
         let wire: WireMap = serde_json::from_str(text)?;
-        if wire.v != VERSION {
+        if !(VERSION_MIN..=VERSION).contains(&wire.v) {
             return Err(DecodeError::Version(wire.v));
         }
+        let others = wire.others.map(|[added, removed]| Others { added, removed });
         let sinks = wire.sinks.into_iter().map(|(name, sink)| Ok((name, sink.parse()?)));
-        Ok(Self { sequence: wire.seq, sinks: sinks.collect::<Result<_, DecodeError>>()? })
+        let sinks = sinks.collect::<Result<_, DecodeError>>()?;
+        Ok(Self { sequence: wire.seq, others, sinks })
+    }
+
+    /// Returns the rows that all sinks stored.
+    pub fn rows(&self) -> u64 {
+        let partitions = self.sinks.values().flat_map(|sink| sink.partitions.values());
+        partitions.map(|position| position.rows).sum()
     }
 }
 
@@ -179,46 +206,50 @@ impl SinkPositions {
 
 impl PartitionPosition {
     fn write(&self, partition: PartitionId, incarnation: usize, text: &mut String) {
-        let written = write!(text, "{partition}:{}", self.next)
-            .and_then(|()| match (self.next.0, self.rows) {
-                (next, rows) if next > rows => write!(text, "-{}", next - rows),
-                (next, rows) if next < rows => write!(text, "+{}", rows - next),
-                _ => Ok(()),
-            })
-            .and_then(|()| match self.rejected {
-                0 => Ok(()),
-                rejected => write!(text, "~{rejected}"),
-            })
-            .and_then(|()| match incarnation {
-                0 => Ok(()),
-                index => write!(text, "@{index}"),
-            });
-        written.expect("writing to a string cannot fail");
+        let Self { begin, next, rows, rejected, .. } = *self;
+        let offsets = next.0.saturating_sub(begin.0);
+        let mut put = |part: std::fmt::Arguments<'_>| {
+            text.write_fmt(part).expect("writing to a string cannot fail");
+        };
+        put(format_args!("{partition}:{next}"));
+        if begin != Offset::ZERO {
+            put(format_args!("^{begin}"));
+        }
+        match offsets.cmp(&rows) {
+            Ordering::Greater => put(format_args!("-{}", offsets - rows)),
+            Ordering::Less => put(format_args!("+{}", rows - offsets)),
+            Ordering::Equal => {}
+        }
+        if rejected > 0 {
+            put(format_args!("~{rejected}"));
+        }
+        if incarnation > 0 {
+            put(format_args!("@{incarnation}"));
+        }
     }
 
     fn parse(text: &str, incarnations: &[u64]) -> Option<(PartitionId, Self)> {
         let (partition, rest) = text.split_once(':')?;
-        let (rest, index) = match rest.split_once('@') {
-            Some((rest, index)) => (rest, index.parse().ok()?),
-            None => (rest, 0_usize),
-        };
-        let (rest, rejected) = match rest.split_once('~') {
-            Some((rest, rejected)) => (rest, rejected.parse().ok()?),
-            None => (rest, 0),
-        };
-        let (next, rows) = if let Some((next, fewer)) = rest.split_once('-') {
-            let next: u64 = next.parse().ok()?;
-            (next, next.checked_sub(fewer.parse().ok()?)?)
-        } else if let Some((next, more)) = rest.split_once('+') {
-            let next: u64 = next.parse().ok()?;
-            (next, next.checked_add(more.parse().ok()?)?)
-        } else {
-            let next = rest.parse().ok()?;
-            (next, next)
-        };
-        let incarnation = *incarnations.get(index)?;
-        let position = Self { next: Offset(next), incarnation, rows, rejected };
+        let (rest, index) = split_number(rest, '@')?;
+        let (rest, rejected) = split_number(rest, '~')?;
+        let (rest, fewer) = split_number(rest, '-')?;
+        let (rest, more) = split_number(rest, '+')?;
+        let (next, begin) = split_number(rest, '^')?;
+        let (next, begin): (u64, u64) = (next.parse().ok()?, begin.unwrap_or(0));
+        let offsets = next.checked_sub(begin)?;
+        let rows = offsets.checked_sub(fewer.unwrap_or(0))?.checked_add(more.unwrap_or(0))?;
+        let incarnation = *incarnations.get(usize::try_from(index.unwrap_or(0)).ok()?)?;
+        let (begin, next, rejected) = (Offset(begin), Offset(next), rejected.unwrap_or(0));
+        let position = Self { begin, next, incarnation, rows, rejected };
         Some((PartitionId(partition.parse().ok()?), position))
+    }
+}
+
+/// Splits off what follows `mark`; `None` when that is no number.
+fn split_number(text: &str, mark: char) -> Option<(&str, Option<u64>)> {
+    match text.split_once(mark) {
+        Some((rest, number)) => Some((rest, Some(number.parse().ok()?))),
+        None => Some((text, None)),
     }
 }
 

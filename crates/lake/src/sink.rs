@@ -11,7 +11,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use iceberg::spec::DataFile;
 use millstream_log::OffsetBatch;
-use millstream_model::{LogPosition, Timestamp, TopicPartition};
+use millstream_model::{LogPosition, Offset, Timestamp, TopicPartition};
 use millstream_pipeline::sink::{
     CommitId, Sink, SinkCommit, SinkError, SinkOpened, SinkPosition, SinkReject, Staged,
 };
@@ -68,6 +68,8 @@ struct Open {
 #[derive(Debug, Default)]
 struct Input {
     from: Option<LogPosition>,
+    /// The first record staged.
+    first: Option<Offset>,
     to: Option<LogPosition>,
     rows: u64,
     rejected: Vec<Rejection>,
@@ -98,18 +100,11 @@ impl IcebergSink {
             lake.create(&self.table, schema, spec).await?;
             info!(table = %self.table, "created table");
         }
-        let mut committer = Committer::new(lake, self.table.clone(), self.commit_settings());
+        let mut committer =
+            Committer::new(lake, self.table.clone(), CommitSettings::of(&self.config));
         let layout = self.fit(cx, &mut committer).await?;
         let standing = committer.standing().await?;
         Ok((committer, layout, standing))
-    }
-
-    fn commit_settings(&self) -> CommitSettings {
-        CommitSettings {
-            snapshots_max: self.config.snapshots_max,
-            manifests_max: self.config.manifests_max,
-            stage_max: self.config.stage_max,
-        }
     }
 
     /// Checks the table against the configuration; adds optional columns that are new.
@@ -183,6 +178,7 @@ impl IcebergSink {
                 topic: partition.topic.clone(),
                 partition: partition.partition,
                 from: input.from,
+                first: input.first?,
                 to: input.to?,
                 rows: input.rows,
                 rejected: std::mem::take(&mut input.rejected),
@@ -358,6 +354,7 @@ async fn append(
     open.staged.since.get_or_insert_with(Instant::now);
     input.rows += appended.rows;
     input.rejected.extend(appended.rejected);
+    input.first.get_or_insert(batch.first);
     input.to = Some(next);
     Ok(Ok(()))
 }

@@ -1,7 +1,8 @@
 //! Cumulative counts of a task, committed with its positions.
 //!
 //! Because they stand in the same transaction as the records they count, they are exact after any
-//! crash: `reconcile` adds them up. Encoding, version 1, little-endian:
+//! crash: `reconcile` adds them up. They count since the task began; where that was, says
+//! [`Beginning`]. Encoding, version 1, little-endian:
 //!
 //! ```text
 //!  0         1      9         17         25         33             41        49         57
@@ -11,10 +12,14 @@
 //!  +---------+------+---------+----------+----------+--------------+---------+----------+
 //! ```
 
+mod beginning;
+
 use bytes::Bytes;
 use millstream_log::Committed;
 use millstream_model::{Classify, ErrorClass, SourceId};
 use thiserror::Error;
+
+pub use beginning::{BEGINNING_SOURCE, Beginning, BeginningError, records_before};
 
 /// The source id under which a task's counts stand among its positions.
 pub const COUNTS_SOURCE: &str = "ms.counts";

@@ -8,7 +8,9 @@
 //! ```
 //!
 //! Per sink: accepted + created + replayed = stored + dead-lettered + filtered + deduplicated +
-//! in flight. *In flight* is counted, not inferred: it is what the appender counts as appended
+//! in flight + before. *Before* is what retention had deleted when a pipeline or a sink was added:
+//! it begins behind that, and does not answer for it. For those that were there from the start
+//! it is zero. *In flight* is counted, not inferred: it is what the appender counts as appended
 //! minus what the reader counts as read. Both change while we read them, so whoever collects
 //! the facts reads downstream first: the reader's count is then never newer than the appender's.
 //! Topics are bracketed: their end lies between the appenders' counts before and after.
@@ -71,6 +73,8 @@ pub(crate) struct PipelineFacts {
     pub(crate) to: String,
     /// Where it puts what it rejects.
     pub(crate) dead_letters: String,
+    /// The records that had left the topic when its tasks began.
+    pub(crate) before: u64,
     /// The sum of its tasks' consumed positions.
     pub(crate) consumed: u64,
     /// Its counts, read after every topic it writes.
@@ -90,6 +94,8 @@ pub(crate) struct SinkFacts {
     pub(crate) table: String,
     /// The topic it reads.
     pub(crate) from: String,
+    /// The records that had left the topic when it began.
+    pub(crate) before: u64,
     /// The sum of the positions that it registered in the log, read before the table.
     pub(crate) registered: u64,
     /// The rows it ever committed, as the table's newest commit says.
@@ -151,6 +157,8 @@ pub(crate) struct Line {
     pub(crate) deduplicated: u64,
     /// Records appended and not yet dealt with.
     pub(crate) in_flight: u64,
+    /// Records that had left a topic before the pipeline or the sink that reads it began.
+    pub(crate) before: u64,
 }
 
 impl Line {
@@ -161,7 +169,8 @@ impl Line {
 
     /// Returns where it is: the right side.
     pub(crate) fn outflow(&self) -> u64 {
-        self.stored + self.dead_lettered + self.filtered + self.deduplicated + self.in_flight
+        let dealt_with = self.stored + self.dead_lettered + self.filtered + self.deduplicated;
+        dealt_with + self.in_flight + self.before
     }
 }
 
@@ -219,9 +228,10 @@ fn check_pipeline(pipeline: &PipelineFacts, faults: &mut Vec<String>) {
             tally.outflow(),
         ));
     }
-    if tally.read != pipeline.consumed {
-        let consumed = pipeline.consumed;
-        faults.push(format!("pipeline {name}: counts {} read, stands at {consumed}", tally.read));
+    if pipeline.before + tally.read != pipeline.consumed {
+        let (consumed, since) = (pipeline.consumed, since(pipeline.before));
+        let read = tally.read;
+        faults.push(format!("pipeline {name}: counts {read} read{since}, stands at {consumed}"));
     }
     if pipeline.consumed > pipeline.accepted {
         let (consumed, accepted) = (pipeline.consumed, pipeline.accepted);
@@ -230,6 +240,11 @@ fn check_pipeline(pipeline: &PipelineFacts, faults: &mut Vec<String>) {
             pipeline.from,
         ));
     }
+}
+
+/// Says where a reader began, if not at the start.
+fn since(before: u64) -> String {
+    if before == 0 { String::new() } else { format!(" since it began at {before}") }
 }
 
 /// A topic holds exactly what its appenders count as appended, give or take what they appended
@@ -264,10 +279,11 @@ fn check_topic(topic: &TopicFacts, facts: &Facts, faults: &mut Vec<String>) {
 }
 
 fn sink_line(sink: &SinkFacts, facts: &Facts, faults: &mut Vec<String>) -> Line {
-    let SinkFacts { name, stored, rejected, consumed, .. } = sink;
-    if stored + rejected != *consumed {
+    let SinkFacts { name, before, stored, rejected, consumed, .. } = sink;
+    if before + stored + rejected != *consumed {
+        let since = since(*before);
         faults.push(format!(
-            "sink {name}: stored {stored} and rejected {rejected}, stands at {consumed}"
+            "sink {name}: stored {stored} and rejected {rejected}{since}, stands at {consumed}"
         ));
     }
     if sink.registered > *consumed {
@@ -285,6 +301,7 @@ fn sink_line(sink: &SinkFacts, facts: &Facts, faults: &mut Vec<String>) -> Line 
         sink: Some(name.clone()),
         stored: *stored,
         dead_lettered: *rejected,
+        before: *before,
         ..empty_line()
     };
     let mut appended = 0;
@@ -327,7 +344,8 @@ fn add_pipeline(line: &mut Line, pipeline: &PipelineFacts) {
     line.dead_lettered += tally.rejected;
     line.filtered += tally.filtered;
     line.deduplicated += tally.deduplicated;
-    line.in_flight += pipeline.accepted.saturating_sub(tally.read);
+    line.before += pipeline.before;
+    line.in_flight += pipeline.accepted.saturating_sub(pipeline.before + tally.read);
 }
 
 fn empty_line() -> Line {
@@ -342,6 +360,7 @@ fn empty_line() -> Line {
         filtered: 0,
         deduplicated: 0,
         in_flight: 0,
+        before: 0,
     }
 }
 

@@ -1,16 +1,22 @@
 //! Collects the numbers that `reconcile` does its sums with: from a log and the tables, beside a
 //! running node or without one.
 //!
-//! The order is the point: what sinks registered, the tables, then the pipelines' counts, the topics, the counts once
-//! more, and what was accepted last of all. Whatever moves meanwhile then shows as in flight, and
-//! never as missing.
+//! The order is the point: what sinks registered, the tables, then the pipelines' counts, the
+//! topics, the counts once more, and what was accepted last of all. Whatever moves meanwhile then
+//! shows as in flight, and never as missing.
+//!
+//! Sums of offsets are taken for numbers of records, so the log must be gapless. On another one
+//! ends are to be counted by reading on from the reader's position; see
+//! [`millstream_pipeline::counts::Beginning`] for what is exact there.
 
-use millstream_lake::position::standing;
+use std::collections::BTreeMap;
+
+use millstream_lake::position::{PartitionPosition, standing};
 use millstream_lake::{Lake, LakeError, TableName};
-use millstream_log::{Log, ReaderError};
-use millstream_model::{Classify, ErrorClass, TopicPartition};
+use millstream_log::{Committed, Log, ReaderError};
+use millstream_model::{Classify, ErrorClass, Offset, PartitionId, TopicPartition};
 use millstream_pipeline::Counts;
-use millstream_pipeline::counts::CountsError;
+use millstream_pipeline::counts::{Beginning, BeginningError, CountsError, records_before};
 use millstream_runtime::Context;
 use thiserror::Error;
 
@@ -18,13 +24,8 @@ use crate::accounting::{Facts, PipelineFacts, SinkFacts, Tally, TopicFacts};
 use crate::data_dir::DataDir;
 use crate::flow::{Flow, FlowPipeline, FlowSink, sink_task, topic_name};
 
-/// What a table says of the sink that fills it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Stored {
-    rows: u64,
-    rejected: u64,
-    consumed: u64,
-}
+/// What a table says of the partitions of the sink that fills it.
+type Stored = BTreeMap<PartitionId, PartitionPosition>;
 
 /// Why a survey could not be made.
 #[derive(Debug, Error)]
@@ -41,6 +42,18 @@ pub(crate) enum SurveyError {
         #[source]
         source: CountsError,
     },
+    /// Where a task began is not readable.
+    #[error("beginning of task {task}")]
+    Beginning {
+        /// The task.
+        task: String,
+        /// Why.
+        #[source]
+        source: BeginningError,
+    },
+    /// The log does not say how many records an offset stands for.
+    #[error("offsets of this log do not count records")]
+    Gaps,
     /// A table could not be read.
     #[error("read the tables")]
     Lake(#[from] LakeError),
@@ -54,6 +67,8 @@ impl Classify for SurveyError {
         match self {
             Self::Log(error) => error.class(),
             Self::Counts { source, .. } => source.class(),
+            Self::Beginning { source, .. } => source.class(),
+            Self::Gaps => ErrorClass::Invalid,
             Self::Lake(error) => error.class(),
             Self::Name(_) => ErrorClass::Corrupt,
         }
@@ -73,7 +88,7 @@ pub(crate) async fn survey(
     }
     let mut before = Vec::new();
     for pipeline in &flow.pipelines {
-        before.push(consumed_and_tally(cx, log, flow, pipeline).await?);
+        before.push(progress(cx, log, flow, pipeline).await?.tally);
     }
     let mut topics = Vec::new();
     for topic in &flow.topics {
@@ -84,16 +99,17 @@ pub(crate) async fn survey(
         });
     }
     for (facts, sink) in sinks.iter_mut().zip(&flow.sinks) {
-        facts.dead_lettered = registered(cx, log, flow, sink).await?.rejected;
+        facts.dead_lettered = rejected(&registered(cx, log, flow, sink).await?);
     }
     let mut pipelines = Vec::new();
-    for (pipeline, (_, tally_before)) in flow.pipelines.iter().zip(before) {
-        let (consumed, tally) = consumed_and_tally(cx, log, flow, pipeline).await?;
+    for (pipeline, tally_before) in flow.pipelines.iter().zip(before) {
+        let Progress { before, consumed, tally } = progress(cx, log, flow, pipeline).await?;
         pipelines.push(PipelineFacts {
             name: pipeline.name.clone(),
             from: pipeline.from.clone(),
             to: pipeline.to.clone(),
             dead_letters: pipeline.dead_letters.clone(),
+            before,
             consumed,
             tally,
             tally_before,
@@ -106,13 +122,6 @@ pub(crate) async fn survey(
     Ok(Facts { sinks, topics, pipelines })
 }
 
-/// What a sink's tasks have registered in the log, which follows the table.
-#[derive(Debug, Clone, Copy, Default)]
-struct Registered {
-    consumed: u64,
-    rejected: u64,
-}
-
 async fn sink_facts(
     cx: &Context,
     (log, lake): (&dyn Log, Option<&Lake>),
@@ -120,23 +129,60 @@ async fn sink_facts(
     sink: &FlowSink,
 ) -> Result<SinkFacts, SurveyError> {
     // A position is registered after its commit: read first, it is never ahead of the table.
-    let registered = registered(cx, log, flow, sink).await?;
+    let tasks = registered(cx, log, flow, sink).await?;
     let stored = match lake {
         Some(lake) => stored(lake, sink).await?,
         None => Stored::default(),
     };
-    Ok(SinkFacts {
+    let mut facts = SinkFacts {
         name: sink.name.clone(),
         table: sink.table.clone(),
         from: sink.from.clone(),
         dead_letters: sink.dead_letters.clone(),
-        registered: registered.consumed,
-        stored: stored.rows,
-        rejected: stored.rejected,
-        consumed: stored.consumed,
-        dead_lettered_before: registered.rejected,
+        before: 0,
+        registered: tasks.iter().map(Registered::consumed).sum(),
+        stored: 0,
+        rejected: 0,
+        consumed: 0,
+        dead_lettered_before: rejected(&tasks),
         dead_lettered: 0,
-    })
+    };
+    for position in stored.values() {
+        facts.before += before(log, position.begin)?;
+        facts.stored += position.rows;
+        facts.rejected += position.rejected;
+        facts.consumed += position.next.0;
+    }
+    // A task that began and of which the table knows nothing stands at zero: rows were lost.
+    let is_new = |task: &&Registered| {
+        !task.committed.began && !stored.contains_key(&task.partition.partition)
+    };
+    for task in tasks.iter().filter(is_new) {
+        let place = place(cx, log, &task.partition, &task.committed).await?;
+        facts.before += before(log, place)?;
+        facts.consumed += place.0;
+    }
+    Ok(facts)
+}
+
+/// What a sink's task of one partition has registered in the log, which follows the table.
+#[derive(Debug)]
+struct Registered {
+    partition: TopicPartition,
+    committed: Committed,
+    counts: Counts,
+}
+
+impl Registered {
+    /// Returns how far it has read; a place where it is to begin is not read yet.
+    fn consumed(&self) -> u64 {
+        let next = self.committed.consumed.get(&self.partition);
+        next.filter(|_| self.committed.began).map_or(0, |next| next.offset.0)
+    }
+}
+
+fn rejected(tasks: &[Registered]) -> u64 {
+    tasks.iter().map(|task| task.counts.rejected).sum()
 }
 
 async fn registered(
@@ -144,37 +190,71 @@ async fn registered(
     log: &dyn Log,
     flow: &Flow,
     sink: &FlowSink,
-) -> Result<Registered, SurveyError> {
-    let mut sum = Registered::default();
+) -> Result<Vec<Registered>, SurveyError> {
+    let mut tasks = Vec::new();
     for partition in partitions(flow, &sink.from)? {
         let task = sink_task(&sink.name, partition.partition.0);
-        let Some(committed) = log.committed(cx, &task).await? else { continue };
+        let committed = log.committed(cx, &task).await?.unwrap_or_default();
         let counts = Counts::of_committed(&committed)
             .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
-        sum.rejected += counts.rejected;
-        sum.consumed += committed.consumed.get(&partition).map_or(0, |next| next.offset.0);
+        tasks.push(Registered { partition, committed, counts });
     }
-    Ok(sum)
+    Ok(tasks)
 }
 
-/// Returns how far a pipeline has read, and what it did, all partitions together. Both come out
+/// How far a pipeline has come, all partitions together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    before: u64,
+    consumed: u64,
+    tally: Tally,
+}
+
+/// Returns how far a pipeline has come: where it began, where it stands and what it did come out
 /// of the same commit of each task.
-async fn consumed_and_tally(
+async fn progress(
     cx: &Context,
     log: &dyn Log,
     flow: &Flow,
     pipeline: &FlowPipeline,
-) -> Result<(u64, Tally), SurveyError> {
-    let mut sum = (0, Tally::default());
+) -> Result<Progress, SurveyError> {
+    let mut sum = Progress::default();
     for partition in partitions(flow, &pipeline.from)? {
         let task = pipeline.task(partition.partition.0);
-        let Some(committed) = log.committed(cx, &task).await? else { continue };
+        let committed = log.committed(cx, &task).await?.unwrap_or_default();
+        if !committed.began {
+            let place = place(cx, log, &partition, &committed).await?;
+            sum.before += before(log, place)?;
+            sum.consumed += place.0;
+            continue;
+        }
         let counts = Counts::of_committed(&committed)
             .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
-        let consumed = committed.consumed.get(&partition).map_or(0, |position| position.offset.0);
-        sum = (sum.0 + consumed, sum.1.plus(Tally::from(counts)));
+        let beginning = Beginning::of_committed(&committed)
+            .map_err(|source| SurveyError::Beginning { task: task.to_string(), source })?;
+        sum.before += before(log, beginning.of(&partition))?;
+        sum.consumed += committed.consumed.get(&partition).map_or(0, |next| next.offset.0);
+        sum.tally = sum.tally.plus(Tally::from(counts));
     }
     Ok(sum)
+}
+
+/// Returns where a task is going to begin that did not yet: at the place that the log keeps for
+/// it, or with the first record that is readable then.
+async fn place(
+    cx: &Context,
+    log: &dyn Log,
+    partition: &TopicPartition,
+    committed: &Committed,
+) -> Result<Offset, SurveyError> {
+    match committed.consumed.get(partition) {
+        Some(place) => Ok(place.offset),
+        None => Ok(log.bounds(cx, partition).await?.start.offset),
+    }
+}
+
+fn before(log: &dyn Log, offset: Offset) -> Result<u64, SurveyError> {
+    records_before(&*log.admin(), offset).ok_or(SurveyError::Gaps)
 }
 
 async fn end_of(cx: &Context, log: &dyn Log, flow: &Flow, topic: &str) -> Result<u64, SurveyError> {
@@ -205,13 +285,7 @@ pub(crate) async fn open_lake(data: &DataDir) -> Result<Option<Lake>, SurveyErro
 async fn stored(lake: &Lake, sink: &FlowSink) -> Result<Stored, SurveyError> {
     let table = TableName::new(&sink.table).map_err(std::io::Error::other)?;
     let Some(version) = lake.find(&table).await? else { return Ok(Stored::default()) };
-    let standing = standing(&table, &version.metadata)?;
-    let partitions = standing.map.sinks.get(&sink.name).map(|sink| &sink.partitions);
-    let mut sum = Stored::default();
-    for position in partitions.into_iter().flat_map(|partitions| partitions.values()) {
-        sum.rows += position.rows;
-        sum.rejected += position.rejected;
-        sum.consumed += position.next.0;
-    }
-    Ok(sum)
+    let mut standing = standing(&table, &version.metadata)?;
+    let sink = standing.map.sinks.remove(&sink.name);
+    Ok(sink.map_or_else(Stored::default, |sink| sink.partitions))
 }

@@ -13,7 +13,6 @@ const CHUNK_WORDS: usize = (CHUNK_OFFSETS / WORD_BITS) as usize;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     partitions: HashMap<String, HashMap<u32, Chunks>>,
-    count: u64,
 }
 
 type Chunks = HashMap<u64, Box<[u64; CHUNK_WORDS]>>;
@@ -33,13 +32,7 @@ impl Seen {
         let bit = 1 << (within % WORD_BITS);
         let is_new = *word & bit == 0;
         *word |= bit;
-        self.count += u64::from(is_new);
         is_new
-    }
-
-    /// Returns how many different origins there are.
-    pub(super) fn len(&self) -> u64 {
-        self.count
     }
 }
 

@@ -6,20 +6,21 @@
 //! ```
 //!
 //! When expiry cut the chain before our marker, the property stands in. When the walk gets below
-//! the property's sequence number without meeting it, somebody rolled the table back.
+//! the property's sequence number without meeting it, somebody rolled the table back. On the way
+//! the walk counts what the others did.
 
 use std::collections::HashMap;
 
 use iceberg::spec::{SnapshotRef, TableMetadata};
 use uuid::Uuid;
 
-use super::{COMMIT_ID, POSITIONS, PositionMap, REJECTED, Rejections, decode_rejections};
+use super::{COMMIT_ID, Others, POSITIONS, PositionMap, REJECTED, Rejections, decode_rejections};
 use crate::{LakeError, TableName};
 
 /// How far our sinks came with a table, and by which commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// How far each sink has read.
+    /// How far each sink has read, and what others did, up to the current snapshot.
     pub map: PositionMap,
     /// Our last commit; `None` when there was none.
     pub commit: Option<Uuid>,
@@ -29,43 +30,71 @@ pub struct Standing {
 
 /// Returns where the table stands; refuses one that was rolled back behind our last commit.
 pub fn standing(table: &TableName, metadata: &TableMetadata) -> Result<Standing, LakeError> {
+    let newest = metadata.current_snapshot();
     if is_reset(metadata) {
-        return Ok(Standing::default());
+        return Ok(Standing::default().settled(newest));
     }
     let property = read_marker(table, metadata.properties())?;
     let committed = property.as_ref().map_or(0, |property| property.map.sequence);
     let rolled_back = |found| LakeError::RolledBack { table: table.clone(), committed, found };
 
-    let mut current = metadata.current_snapshot();
-    if current.is_none() && committed > 0 {
+    if newest.is_none() && committed > 0 {
         return Err(rolled_back(0));
     }
+    let mut since = Others::default();
+    let mut current = newest;
     while let Some(snapshot) = current {
         if let Some(marker) = read_marker(table, &snapshot.summary().additional_properties)? {
             if marker.map.sequence < committed {
                 return Err(rolled_back(marker.map.sequence));
             }
-            return Ok(with_rejections(marker, property));
+            // A map of version 1 says nothing of others.
+            let is_counted = marker.map.others.is_some();
+            let marker = if is_counted { marker } else { marker.settled(Some(snapshot)) };
+            return Ok(with_rejections(marker.followed_by(since), property));
         }
         if snapshot.sequence_number() <= committed {
             return Err(rolled_back(snapshot.sequence_number()));
         }
+        since = since.plus(Others::of(snapshot));
         match parent_of(metadata, snapshot) {
             Parent::Snapshot(parent) => current = Some(parent),
             Parent::None => current = None,
             Parent::Expired => {
                 let lost = || LakeError::PositionsLost { table: table.clone() };
-                return property.ok_or_else(lost);
+                return Ok(property.ok_or_else(lost)?.settled(newest));
             }
         }
     }
-    Ok(property.unwrap_or_default())
+    match property.unwrap_or_default() {
+        // All that is in the table was seen on the way.
+        empty if empty.map.sinks.is_empty() => Ok(empty.followed_by(since)),
+        standing => Ok(standing.settled(newest)),
+    }
+}
+
+impl Standing {
+    /// Adds what others did after our last commit.
+    fn followed_by(mut self, since: Others) -> Self {
+        self.map.others = Some(self.map.others.unwrap_or_default().plus(since));
+        self
+    }
+
+    /// Puts down to others what the table holds beyond, or short of, what the map accounts for.
+    fn settled(mut self, snapshot: Option<&SnapshotRef>) -> Self {
+        let settle = |snapshot: &SnapshotRef| Others::settle(&self.map, snapshot);
+        self.map.others = Some(snapshot.map_or_else(Others::default, settle));
+        self
+    }
 }
 
 /// Takes the rejections, which only the property lists, if it was set by the same commit.
 fn with_rejections(marker: Standing, property: Option<Standing>) -> Standing {
     match property {
-        Some(property) if property.commit == marker.commit => property,
+        Some(mut property) if property.commit == marker.commit => {
+            property.map.others = marker.map.others;
+            property
+        }
         _ => marker,
     }
 }

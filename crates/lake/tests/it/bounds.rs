@@ -5,7 +5,7 @@ use std::sync::Arc;
 use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, Literal, Struct};
 use millstream_lake::commit::{Advance, Change, Committer, Settings};
 use millstream_lake::{Lake, Seams};
-use millstream_model::PartitionId;
+use millstream_model::{Offset, PartitionId};
 use millstream_pipeline::sink::Sink as _;
 use millstream_runtime::Context;
 
@@ -35,6 +35,7 @@ fn change(house: &House, number: u64) -> Change {
         topic: input(0).topic,
         partition: PartitionId(0),
         from: (number > 0).then(|| position(number)),
+        first: Offset::ZERO,
         to: position(number + 1),
         rows: 3,
         rejected: vec![],

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use millstream_lake::commit::{Advance, Change, Committer};
 use millstream_lake::position::{POSITIONS, standing};
 use millstream_lake::{Lake, LakeError, Seams, Swap};
-use millstream_model::{Classify, ErrorClass, PartitionId};
+use millstream_model::{Classify, ErrorClass, Offset, PartitionId};
 use millstream_pipeline::sink::Sink as _;
 use millstream_runtime::Context;
 
 use crate::support::disk::RecordingDisk;
 use crate::support::fault::{Fault, FaultyCatalog};
+use crate::support::foreign::foreign;
 use crate::support::{House, commit_settings, input, inputs, offsets, position, table, write};
 
 /// A change without files that moves partition 0.
@@ -20,6 +21,7 @@ fn change(from: Option<u64>, to: u64) -> Change {
         topic: input(0).topic,
         partition: PartitionId(0),
         from: from.map(position),
+        first: Offset::ZERO,
         to: position(to),
         rows: 0,
         rejected: vec![],
@@ -127,25 +129,6 @@ async fn files_that_orphan_removal_may_have_taken_are_refused() {
     write(&mut sink, 0, 0, 10).await.unwrap();
     sink.commit(&cx).await.unwrap();
     house.assert_rows(10, 1).await;
-}
-
-/// Commits a version of `base` that somebody else made.
-async fn foreign(
-    house: &House,
-    change: impl FnOnce(
-        iceberg::spec::TableMetadataBuilder,
-    ) -> iceberg::Result<iceberg::spec::TableMetadataBuilder>,
-) {
-    let lake = house.lake().await;
-    let base = lake.load(&table()).await.unwrap();
-    let builder = (*base.metadata).clone().into_builder(Some(base.location.clone()));
-    let metadata = change(builder).unwrap().build().unwrap().metadata;
-    let id = uuid::Uuid::new_v4();
-    let location = format!("{}/metadata/99999-{id}.metadata.json", metadata.location());
-    let path = location.strip_prefix("file://").unwrap();
-    std::fs::write(path, serde_json::to_vec(&metadata).unwrap()).unwrap();
-    let swap = lake.catalog().swap(&table(), &base.location, &location).await.unwrap();
-    assert_eq!(swap, Swap::Done);
 }
 
 fn reference(snapshot: i64) -> iceberg::spec::SnapshotReference {

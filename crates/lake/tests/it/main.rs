@@ -11,6 +11,7 @@ mod columns;
 mod conflicts;
 mod crashes;
 mod durability;
+mod others;
 mod readers;
 mod sink;
 mod support;

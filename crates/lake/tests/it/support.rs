@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 pub(crate) mod disk;
 pub(crate) mod fault;
+pub(crate) mod foreign;
 
 /// 2026-11-22T10:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp::from_millis(1_795_341_600_000);
@@ -66,8 +67,9 @@ impl House {
         let report = self.report().await;
         let deep = report.deep.unwrap();
         assert_eq!(deep.duplicates_named, vec![]);
-        let sum = (deep.rows, deep.duplicates, deep.missing, deep.beyond, deep.foreign);
-        assert_eq!(sum, (count * partitions, 0, 0, 0, 0));
+        let sum = (deep.rows, deep.duplicates, deep.missing, deep.surplus);
+        assert_eq!(sum, (count * partitions, 0, 0, 0));
+        assert_eq!((deep.beyond, deep.foreign), (0, 0));
     }
 
     /// Lists the files of one kind below the table, by name.
@@ -100,12 +102,7 @@ pub(crate) fn table() -> TableName {
 }
 
 pub(crate) fn commit_settings() -> commit::Settings {
-    let config = config();
-    commit::Settings {
-        snapshots_max: config.snapshots_max,
-        manifests_max: config.manifests_max,
-        stage_max: config.stage_max,
-    }
+    commit::Settings::of(&config())
 }
 
 pub(crate) fn columns() -> Vec<Column> {

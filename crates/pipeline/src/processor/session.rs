@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::Processor;
 use crate::attempt::{Fetch, GAP_INTERVAL, finish};
 use crate::cleaner::Outputs;
-use crate::counts::Counts;
+use crate::counts::{Beginning, Counts};
 use crate::dead_letter::Origin;
 use crate::failure::Failure;
 use crate::status::{InputStatus, TaskState};
@@ -25,6 +25,8 @@ pub(super) struct Session {
     position: LogPosition,
     /// The committed counts.
     counts: Counts,
+    /// Where the task begins, until its first transaction notes it.
+    beginning: Option<Beginning>,
     /// When control records alone were committed last.
     gap_committed: Option<Instant>,
 }
@@ -84,13 +86,15 @@ impl Processor {
         let committed = opened.committed.consumed.get(input).copied();
         let position = committed.unwrap_or(bounds.start);
         let reader = self.reader_at(cx, position).await?;
+        let begins = !opened.committed.began;
+        let beginning = begins.then(|| Beginning::at(input.clone(), position.offset));
         self.reporter.update(|status| {
             let (next, end) = (position.offset, bounds.end.offset);
             status.inputs = vec![InputStatus { partition: input.clone(), next, end }];
             status.counts = counts;
         });
         let writer = opened.writer;
-        Ok(Session { writer, reader, position, counts, gap_committed: None })
+        Ok(Session { writer, reader, position, counts, beginning, gap_committed: None })
     }
 
     async fn reader_at(
@@ -210,6 +214,10 @@ impl Processor {
         transaction: &Transaction,
     ) -> Result<Result<(), Cancelled>, Failure> {
         let config = &self.settings.config;
+        let mut transaction = transaction.clone();
+        if let Some(beginning) = &session.beginning {
+            transaction.positions.push((Beginning::source_id(), beginning.encode()));
+        }
         loop {
             crash_point("processor.before_transact");
             let inner = Context::background().with_timeout(config.transaction_time_max);
@@ -217,6 +225,7 @@ impl Processor {
             match finish(cx, &inner, config.drain_timeout, work).await {
                 Ok(()) => {
                     crash_point("processor.after_transact");
+                    session.beginning = None;
                     return Ok(Ok(()));
                 }
                 Err(error @ TransactError::Full) => {

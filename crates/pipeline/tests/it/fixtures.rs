@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use millstream_model::record::RecordBatch;
-use millstream_model::{HeadersBuilder, Record, RecordBatchBuilder, Timestamp, header};
+use millstream_model::{HeadersBuilder, Offset, Record, RecordBatchBuilder, Timestamp, header};
 use millstream_pipeline::Counts;
+use millstream_pipeline::counts::Beginning;
+
+use crate::stage::partition;
 
 fn stored(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("test-data").join(name);
@@ -55,4 +58,16 @@ fn counts_of_version_1_are_read_and_written() {
     };
     assert_eq!(Counts::decode(&bytes), Ok(counts));
     assert_eq!(counts.encode(), bytes);
+}
+
+#[test]
+fn a_beginning_of_version_1_is_read_and_written() {
+    let bytes = stored("beginning/1/beginning.bin");
+    let inputs = [
+        (partition("events", 3), Offset(1_795_342_272_345)),
+        (partition("users", 0), Offset::ZERO),
+    ];
+    let beginning = Beginning { inputs: inputs.into() };
+    assert_eq!(Beginning::decode(&bytes), Ok(beginning.clone()));
+    assert_eq!(beginning.encode(), bytes);
 }

@@ -1,6 +1,7 @@
 //! Mutated bytes through everything that decodes: no panic, and the answers of an oracle.
 
 use millstream_model::record::RecordBatch;
+use millstream_pipeline::counts::Beginning;
 use millstream_pipeline::datetime::forms::{parse_number, parse_text};
 use millstream_pipeline::event::Limits;
 use millstream_pipeline::{Counts, DeadLetter, EventBuffers, Origin, Path};
@@ -40,6 +41,9 @@ fn decode(data: &[u8], buffers: &mut EventBuffers) {
     }
     if let Ok(counts) = Counts::decode(data) {
         assert_eq!(counts.encode(), data);
+    }
+    if let Ok(beginning) = Beginning::decode(data) {
+        assert_eq!(beginning.encode(), data);
     }
     if let Ok(batch) = RecordBatch::decode(data.to_vec().into(), 1) {
         // Any answer will do: the point is that there is one.
@@ -89,6 +93,8 @@ fn mutated_input_never_panics() {
     let mut buffers = EventBuffers::new();
     let mut corpus: Vec<Vec<u8>> = CORPUS.iter().map(|text| text.as_bytes().to_vec()).collect();
     corpus.push(Counts::default().encode().to_vec());
+    let origin = Origin::parse("events/3/42").expect("an origin");
+    corpus.push(Beginning::at(origin.partition, origin.offset).encode().to_vec());
     for _ in 0..ROUNDS {
         let mut data = corpus[pick(&mut rng, corpus.len())].clone();
         for _ in 0..=rng.below(4) {

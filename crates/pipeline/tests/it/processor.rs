@@ -2,7 +2,8 @@
 
 use millstream_log::memory::{Fullness, Gaps, Limits, MemoryLog, Outcome};
 use millstream_log::{Log, Owner};
-use millstream_model::{ByteSize, ErrorClass, Timestamp};
+use millstream_model::{ByteSize, ErrorClass, Offset, Timestamp};
+use millstream_pipeline::counts::Beginning;
 use millstream_pipeline::processor::Settings;
 use millstream_pipeline::step::{StepConfig, default};
 use millstream_pipeline::{Counts, DeadLetter, TaskState};
@@ -39,6 +40,29 @@ async fn good_events_keep_their_order_and_bad_ones_are_dead_letters_with_the_rea
     assert_eq!(Counts::of_committed(&committed), Ok(expected));
     assert_eq!(committed.consumed[&input].offset.0, 5);
     running.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_notes_for_ever_where_it_began() {
+    for outcome in [None, Some(Outcome::Lost), Some(Outcome::Committed)] {
+        let stage = Stage::new().await;
+        let input = partition("events", 0);
+        stage.append(&input, &GOOD).await;
+        stage.log.admin().trim(&stage.cx, &input, Offset(2)).await.unwrap();
+        outcome.into_iter().for_each(|outcome| stage.log.fail_next_transact(outcome));
+        let mut running = stage.process(settings(0));
+        running.until_done(3).await;
+        running.drain().await;
+
+        stage.log.admin().trim(&stage.cx, &input, Offset(3)).await.unwrap();
+        stage.append(&input, &GOOD).await;
+        let mut running = stage.process(settings(0));
+        let status = running.until_done(6).await;
+        assert_eq!((status.counts.read, status.counts.written), (4, 4), "{outcome:?}");
+        let committed = stage.log.committed(&stage.cx, &settings(0).task).await.unwrap().unwrap();
+        assert_eq!(Beginning::of_committed(&committed), Ok(Beginning::at(input, Offset(2))));
+        running.drain().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

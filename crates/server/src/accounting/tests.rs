@@ -9,6 +9,7 @@ fn facts() -> Facts {
             name: "events".into(),
             table: "events".into(),
             from: "clean".into(),
+            before: 0,
             registered: 80,
             stored: 80,
             rejected: 0,
@@ -23,6 +24,7 @@ fn facts() -> Facts {
             from: "raw".into(),
             to: "clean".into(),
             dead_letters: "dead".into(),
+            before: 0,
             consumed: 90,
             tally,
             tally_before: tally,
@@ -117,6 +119,44 @@ fn records_appended_while_we_look_are_no_fault() {
     let books = reconcile(&facts);
     assert_eq!(books.faults, Vec::<String>::new());
     assert_eq!(books.lines[0].in_flight, 5 + 10);
+}
+
+/// The same, with 40 records gone when the pipeline began and 30 when the sink did.
+fn late() -> Facts {
+    let mut facts = facts();
+    let pipeline = &mut facts.pipelines[0];
+    (pipeline.before, pipeline.consumed, pipeline.accepted) = (40, 130, 140);
+    let sink = &mut facts.sinks[0];
+    (sink.before, sink.stored) = (30, 50);
+    facts
+}
+
+#[test]
+fn what_was_gone_when_a_pipeline_or_a_sink_began_is_accounted_for_apart() {
+    let books = reconcile(&late());
+    assert_eq!(books.faults, Vec::<String>::new());
+    let line = &books.lines[0];
+    assert_eq!((line.accepted, line.before), (140, 40 + 30));
+    assert_eq!((line.stored, line.dead_lettered, line.in_flight), (50, 3, 10 + 5));
+    assert_eq!(line.inflow(), line.outflow());
+}
+
+#[test]
+fn a_record_lost_after_a_late_beginning_is_found() {
+    let check = |change: fn(&mut Facts), expected: &str| {
+        let mut facts = late();
+        change(&mut facts);
+        let faults = reconcile(&facts).faults;
+        assert!(faults.iter().any(|fault| fault.contains(expected)), "{faults:?}");
+    };
+    check(
+        |facts| facts.sinks[0].stored = 49,
+        "stored 49 and rejected 0 since it began at 30, stands at 80",
+    );
+    check(
+        |facts| facts.pipelines[0].consumed = 131,
+        "counts 90 read since it began at 40, stands at 131",
+    );
 }
 
 #[test]

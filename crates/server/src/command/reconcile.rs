@@ -49,7 +49,9 @@ async fn reconcile_offline(cx: &Context, global: &Global) -> Result<Books, Failu
 }
 
 fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
-    let headings = [
+    // Nearly always nothing was gone when it all began: the column would only raise questions.
+    let is_late = books.lines.iter().any(|line| line.before > 0);
+    let mut headings = vec![
         "pipeline → sink",
         "accepted",
         "created",
@@ -60,6 +62,7 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
         "deduplicated",
         "in flight",
     ];
+    headings.extend(is_late.then_some("before it began"));
     let row = |line: &Line| {
         let sink = line.sink.as_deref().unwrap_or("(no sink)");
         let mut row = vec![format!("{} → {sink}", line.pipelines.join(" + "))];
@@ -74,6 +77,7 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
             line.in_flight,
         ];
         row.extend(numbers.iter().map(ToString::to_string));
+        row.extend(is_late.then(|| line.before.to_string()));
         row
     };
     let rows: Vec<Vec<String>> = books.lines.iter().map(row).collect();
@@ -94,9 +98,10 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
 
 fn equation(line: &Line) -> String {
     let sign = if line.inflow() == line.outflow() { "=" } else { "≠" };
+    let late = if line.before > 0 { " + before it began" } else { "" };
     format!(
         "{}: accepted + created + replayed {sign} stored + dead-lettered + filtered + \
-         deduplicated + in flight: {} {sign} {}\n",
+         deduplicated + in flight{late}: {} {sign} {}\n",
         line.sink.as_deref().unwrap_or("(no sink)"),
         line.inflow(),
         line.outflow(),

@@ -1,5 +1,7 @@
 //! The life of a node: post, clean, store, query, reconcile, restart; drain and refusal.
 
+mod late;
+
 use std::net::TcpListener;
 use std::thread;
 

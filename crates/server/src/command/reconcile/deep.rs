@@ -34,12 +34,14 @@ pub(super) struct TableAudit {
     duplicates_named: Vec<String>,
     /// Rows whose origin no sink has read yet.
     beyond: u64,
-    /// Rows that are counted and not there.
+    /// Rows that are counted, and neither there nor removed by others.
     missing: u64,
-    /// Rows of others, as far as the kept history shows.
+    /// Rows that are there, once, and not counted.
+    surplus: u64,
+    /// Rows that others added since the table began.
     added_by_others: u64,
-    /// Rows that others removed, as far as the kept history shows.
-    deleted_by_others: u64,
+    /// Rows that others removed since the table began.
+    removed_by_others: u64,
 }
 
 /// Reads every table; what is wrong goes into the books.
@@ -59,27 +61,26 @@ pub(super) async fn audit(data: &DataDir, books: &mut Books) -> Result<Vec<Table
 
 impl TableAudit {
     fn of(report: &TableReport) -> Self {
-        let sinks = report.positions.sinks.values();
-        let counted = sinks.flat_map(|sink| sink.partitions.values()).map(|it| it.rows).sum();
-        let DeepReport { rows, duplicates, duplicates_named, beyond, missing, .. } =
+        let DeepReport { rows, duplicates, duplicates_named, beyond, missing, surplus, .. } =
             report.deep.clone().unwrap_or_default();
         let named = duplicates_named.iter();
         let named = named.map(|row| format!("{}/{}/{}", row.topic, row.partition, row.offset));
         Self {
             table: report.table.to_string(),
-            counted,
+            counted: report.positions.rows(),
             rows,
             duplicates,
             duplicates_named: named.collect(),
             beyond,
             missing,
-            added_by_others: report.added_by_others,
-            deleted_by_others: report.deleted_by_others,
+            surplus,
+            added_by_others: report.others.added,
+            removed_by_others: report.others.removed,
         }
     }
 
     fn faults(&self) -> Vec<String> {
-        let Self { table, duplicates, beyond, missing, deleted_by_others, .. } = self;
+        let Self { table, duplicates, beyond, missing, surplus, .. } = self;
         let mut faults = Vec::new();
         if *duplicates > 0 {
             let named = self.duplicates_named.join(", ");
@@ -88,10 +89,11 @@ impl TableAudit {
         if *beyond > 0 {
             faults.push(format!("table {table}: {beyond} rows lie beyond what its sink has read"));
         }
-        // What others deleted is reported, but is no loss of ours.
-        if *missing > *deleted_by_others {
-            let lost = missing - deleted_by_others;
-            faults.push(format!("table {table}: {lost} rows are counted and not there"));
+        if *missing > 0 {
+            faults.push(format!("table {table}: {missing} rows are counted and not there"));
+        }
+        if *surplus > 0 {
+            faults.push(format!("table {table}: {surplus} rows are there and not counted"));
         }
         faults
     }
@@ -102,11 +104,14 @@ impl TableAudit {
         let mut line = format!(
             "table {table}: {rows} rows read, {counted} counted, {duplicates} twice, {missing} missing"
         );
-        if self.added_by_others > 0 || self.deleted_by_others > 0 {
-            let (added, deleted) = (self.added_by_others, self.deleted_by_others);
-            line.push_str(&format!("; others added {added} and deleted {deleted}"));
+        if self.added_by_others > 0 || self.removed_by_others > 0 {
+            let (added, removed) = (self.added_by_others, self.removed_by_others);
+            line.push_str(&format!("; others added {added} and removed {removed}"));
         }
         line.push('\n');
         line
     }
 }
+
+#[cfg(test)]
+mod tests;
