@@ -25,12 +25,12 @@ use super::state::{Link, State};
 /// group is written, and few groups change the file's size.
 const ALLOCATE_BYTES_MAX: u64 = 8 << 20;
 
-/// How many bytes one call writes at most; it ends at a multiple.
+/// Parts are written together up to this size.
 ///
-/// The kernel caches what is written in runs of memory as long as the call. Long runs are what a
-/// virtual machine gave back to its host, and what the host must find again page by page: one
-/// call of 1 MiB took up to ten times as long as sixteen of these.
-const WRITE_BYTES_MAX: usize = 64 << 10;
+/// The kernel caches what one call writes in runs of memory as long as the call. On a virtual
+/// machine that gives free memory back to its host, long runs are what the host has to find again:
+/// calls of 1 MiB took up to ten times as long as sixteen of 64 KiB.
+const TOGETHER_BYTES_MAX: usize = 64 << 10;
 
 /// The segment that is written.
 #[derive(Debug)]
@@ -124,20 +124,15 @@ impl Active {
 
     /// Writes frames behind the end, from where their bytes are. The end does not move yet.
     pub(super) fn write(&self, frames: &[(&[u8], &[Bytes])]) -> io::Result<()> {
-        let mut at = self.end;
-        let (mut bufs, mut room) = (Vec::new(), room_in_step(at));
+        let (mut at, mut bufs, mut len) = (self.end, Vec::new(), 0);
         for (head, pieces) in frames {
-            for mut rest in std::iter::once(*head).chain(pieces.iter().map(|piece| &piece[..])) {
-                while !rest.is_empty() {
-                    let (now, later) = rest.split_at(rest.len().min(room));
-                    bufs.push(IoSlice::new(now));
-                    room -= now.len();
-                    rest = later;
-                    if room == 0 {
-                        at = self.write_step(&mut bufs, at)?;
-                        room = room_in_step(at);
-                    }
+            for part in std::iter::once(*head).chain(pieces.iter().map(|piece| &piece[..])) {
+                if len > 0 && len + part.len() > TOGETHER_BYTES_MAX {
+                    at = self.write_step(&mut bufs, at)?;
+                    len = 0;
                 }
+                bufs.push(IoSlice::new(part));
+                len += part.len();
             }
         }
         self.write_step(&mut bufs, at).map(|_end| ())
@@ -169,12 +164,6 @@ impl Active {
         self.allocated = self.allocated.map(|_| self.end);
         self.file.set_len(self.end)
     }
-}
-
-/// Returns how many bytes the call that writes at `at` takes.
-fn room_in_step(at: u64) -> usize {
-    let step = WRITE_BYTES_MAX as u64;
-    usize::try_from(step - at % step).expect("at most a step")
 }
 
 /// Allocates `wanted` bytes, or at least `needed`. Returns how many, `None` when the file system
