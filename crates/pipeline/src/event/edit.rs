@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::index::{Index, ROOT, Text, Value};
+use super::index::{Edit, Field, Index, ROOT, Text, Value};
 use super::path::{Path, Segment};
 use super::{Event, Malformed};
 
@@ -51,7 +51,7 @@ impl Event<'_> {
         let (last, parents) = path.split_last();
         let Some(object) = self.index.find_object(self.raw, parents)? else { return Ok(false) };
         let Some(node) = self.index.find(self.raw, object, last) else { return Ok(false) };
-        self.index.node_mut(node).value = Value::Gone;
+        self.index.remove(node);
         self.index.mark_changed(object);
         Ok(true)
     }
@@ -60,7 +60,11 @@ impl Event<'_> {
     ///
     /// A field that is null at `to` is replaced, any other is left alone.
     pub fn rename(&mut self, from: &Path, to: &Path) -> Result<Renamed, EditError> {
-        let Some(node) = self.index.find_path(self.raw, from)? else {
+        let (last, parents) = from.split_last();
+        let Some(left) = self.index.find_object(self.raw, parents)? else {
+            return Ok(Renamed::Missing);
+        };
+        let Some(node) = self.index.find(self.raw, left, last) else {
             return Ok(Renamed::Missing);
         };
         if !self.is_missing_or_null(to)? {
@@ -69,7 +73,8 @@ impl Event<'_> {
         let value = self.index.settle(self.raw, node);
         let (last, parents) = to.split_last();
         let object = self.object_for(to, parents)?;
-        self.remove(from)?;
+        self.index.remove(node);
+        self.index.mark_changed(left);
         self.put(object, last, value);
         Ok(Renamed::Moved)
     }
@@ -77,14 +82,8 @@ impl Event<'_> {
     /// Makes `value` the value of the field called `name`.
     fn put(&mut self, object: u32, name: &Segment, value: Text) {
         match self.index.find(self.raw, object, name) {
-            Some(node) => {
-                let node = self.index.node_mut(node);
-                node.value = Value::Text(value);
-                node.is_original = false;
-            }
-            None => {
-                self.index.append(object, name, Value::Text(value));
-            }
+            Some(node) => self.index.set_value(self.raw, node, Value::Text(value)),
+            None => self.index.append(object, name, Value::Text(value)),
         }
         self.index.mark_changed(object);
     }
@@ -98,9 +97,7 @@ impl Event<'_> {
                     Some(nested) => nested,
                     None if self.index.value(self.raw, node).text() == "null" => {
                         let nested = self.index.new_object(object);
-                        let node = self.index.node_mut(node);
-                        node.value = Value::Object(nested);
-                        node.is_original = false;
+                        self.index.set_value(self.raw, node, Value::Object(nested));
                         nested
                     }
                     None => {
@@ -132,70 +129,69 @@ impl Index {
     /// Writes a changed object: neighbours that nobody touched in one piece, with what is between
     /// them in the record.
     pub(super) fn write_object(&self, raw: &str, object: u32, out: &mut Vec<u8>) {
-        let mut run = Run { raw: raw.as_bytes(), pending: None, is_first: true };
-        out.push(b'{');
-        let mut previous = None;
-        for (at, node) in self.fields(object) {
-            // Neighbours stand side by side in the vector; a removed one leaves a gap there.
-            let follows = previous.is_some_and(|previous: u32| previous + 1 == at);
-            previous = Some(at);
-            let untouched = match node.value {
-                Value::Text(text) => node.is_original.then_some(text),
-                Value::Object(nested) => self.original_text(node.is_original, nested),
-                Value::Gone => None,
-            };
-            let range = untouched.and_then(Text::in_record).zip(node.key.in_record());
-            if let Some((value, key)) = range {
-                run.copy(key.start, value.end, follows, out);
-                continue;
-            }
-            run.begin_piece(out);
-            out.extend_from_slice(self.text(raw, node.key).as_bytes());
-            out.push(b':');
-            match node.value {
-                Value::Text(text) => out.extend_from_slice(self.text(raw, text).as_bytes()),
-                Value::Object(nested) => self.write_object(raw, nested, out),
-                Value::Gone => {}
+        let mut pieces = Pieces { index: self, raw, separator: b'{', out };
+        let came = self.object(object).came.clone();
+        // The first of a run of untouched fields.
+        let mut run = None;
+        for node in came.clone() {
+            match self.field(node) {
+                Field::Untouched => run = run.or(Some(node)),
+                Field::Removed => pieces.flush(&mut run, node),
+                Field::Edited(edit) => {
+                    pieces.flush(&mut run, node);
+                    pieces.edited(edit);
+                }
             }
         }
-        run.flush(out);
-        out.push(b'}');
+        pieces.flush(&mut run, came.end);
+        for node in self.added(object) {
+            if let Field::Edited(edit) = self.field(node) {
+                pieces.edited(edit);
+            }
+        }
+        pieces.end();
     }
 }
 
-/// A run of untouched fields that is copied in one piece.
-struct Run<'r> {
-    raw: &'r [u8],
-    pending: Option<(usize, usize)>,
-    is_first: bool,
+/// The pieces of an object's text as they are written.
+struct Pieces<'i> {
+    index: &'i Index,
+    raw: &'i str,
+    /// What stands before the next piece.
+    separator: u8,
+    out: &'i mut Vec<u8>,
 }
 
-impl Run<'_> {
-    fn copy(&mut self, start: usize, end: usize, follows: bool, out: &mut Vec<u8>) {
-        match &mut self.pending {
-            Some((_, pending_end)) if follows => *pending_end = end,
-            _ => {
-                self.flush(out);
-                self.pending = Some((start, end));
+impl Pieces<'_> {
+    /// Copies a run of untouched fields that ends before `end`.
+    fn flush(&mut self, run: &mut Option<u32>, end: u32) {
+        if let Some(first) = run.take() {
+            self.separate();
+            let stretch = self.index.stretch(self.raw, first, end - 1);
+            self.out.extend_from_slice(&self.raw.as_bytes()[stretch]);
+        }
+    }
+
+    fn edited(&mut self, edit: &Edit) {
+        self.separate();
+        self.out.extend_from_slice(self.index.text(self.raw, edit.key).as_bytes());
+        self.out.push(b':');
+        match edit.value {
+            Value::Text(text) => {
+                self.out.extend_from_slice(self.index.text(self.raw, text).as_bytes());
             }
+            Value::Object(nested) => self.index.write_object(self.raw, nested, self.out),
         }
     }
 
-    fn flush(&mut self, out: &mut Vec<u8>) {
-        if let Some((start, end)) = self.pending.take() {
-            self.comma(out);
-            out.extend_from_slice(&self.raw[start..end]);
-        }
+    fn separate(&mut self) {
+        self.out.push(std::mem::replace(&mut self.separator, b','));
     }
 
-    fn begin_piece(&mut self, out: &mut Vec<u8>) {
-        self.flush(out);
-        self.comma(out);
-    }
-
-    fn comma(&mut self, out: &mut Vec<u8>) {
-        if !std::mem::replace(&mut self.is_first, false) {
-            out.push(b',');
+    fn end(self) {
+        if self.separator == b'{' {
+            self.out.push(b'{');
         }
+        self.out.push(b'}');
     }
 }

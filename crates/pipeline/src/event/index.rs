@@ -1,26 +1,34 @@
 //! The index of an event's fields and the overlay of edits.
 //!
-//! Fields are nodes in one vector, an object is a chain of them. A nested object becomes a chain
-//! when a path first leads into it. Texts are ranges into the record, into the overlay, or into
-//! the names of keys that were written with escapes, so that nothing here borrows from an event
-//! and all vectors are used again.
+//! Fields are nodes in one vector, an object is a stretch of them and a chain of those that edits
+//! added. A nested object is indexed when a path first leads into it. A field that nobody touched
+//! is only the number of its colon: key and value are found in the record when they are asked
+//! for. What a step did to a field is an [`Edit`]. Nothing here borrows from an event, and all
+//! vectors are used again.
+
+mod keys;
+mod text;
 
 use std::ops::Range;
 
 use super::path::{Path, Segment};
 use super::raw::{Kind, RawValue, unescape};
 use super::scan::{Token, Tokens};
-use super::tag::tag_of;
+use super::tag::{tag_of, tag_within};
 use super::{Limits, Malformed};
 
-/// Ends a chain.
+use keys::{KEYS_COMPARED_MAX, Seen, has_backslash};
+use text::Source;
+pub(super) use text::Text;
+
+/// Stands for no node, and for no edit.
 const NONE: u32 = u32::MAX;
+
+/// Stands for the edit of a field that was removed.
+const GONE: u32 = u32::MAX - 1;
 
 /// The event's own object.
 pub(super) const ROOT: u32 = 0;
-
-/// Above this many keys, finding those that occur twice is done by sorting.
-const KEYS_COMPARED_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -31,8 +39,7 @@ pub(super) struct Index {
     /// Fields of all objects: those that an object came with follow each other, those that edits
     /// added are chained.
     nodes: Vec<Node>,
-    /// The tag of each node, apart from it: a search runs over these.
-    tags: Vec<u32>,
+    edits: Vec<Edit>,
     objects: Vec<Object>,
     /// Values that steps wrote, and keys they made: JSON texts.
     pub(super) overlay: String,
@@ -43,18 +50,28 @@ pub(super) struct Index {
 }
 
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Node {
+struct Node {
+    /// The fingerprint of its name.
+    tag: u32,
+    /// The field's colon in the record; without meaning if it did not come with the record.
+    colon: Token,
+    /// What was done to it: an edit, [`NONE`], or [`GONE`].
+    edit: u32,
     /// The next field that an edit added to the same object.
     next: u32,
+}
+
+/// A field that is not, or not only, what stands in the record.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Edit {
     /// The key as a JSON string with quotes.
     pub(super) key: Text,
     /// The key's name.
-    pub(super) name: Text,
+    name: Text,
     pub(super) value: Value,
-    /// Where the original value begins in the structure of the record.
-    token: Token,
-    /// Whether key and value stand in the record as one piece.
-    pub(super) is_original: bool,
+    /// Whether key and value stand in the record as one piece, unless the value is an object that
+    /// was changed within.
+    is_original: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -63,15 +80,20 @@ pub(super) enum Value {
     Text(Text),
     /// An object whose fields are indexed.
     Object(u32),
-    /// The field was removed.
-    Gone,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// What output does with a field.
+pub(super) enum Field<'i> {
+    /// It stands in the record as it came.
+    Untouched,
+    Removed,
+    Edited(&'i Edit),
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Object {
     /// The fields it came with.
-    start: u32,
-    end: u32,
+    pub(super) came: Range<u32>,
     /// The fields that edits added.
     added_first: u32,
     added_last: u32,
@@ -79,41 +101,6 @@ pub(super) struct Object {
     /// The object's text before any change.
     text: Text,
     pub(super) is_changed: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Text {
-    start: u32,
-    end: u32,
-    source: Source,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    Record,
-    Overlay,
-    Names,
-}
-
-impl Text {
-    fn new(source: Source, range: &Range<usize>) -> Self {
-        let fit = |at| u32::try_from(at).expect("events and overlays are far below 4 GiB");
-        Self { start: fit(range.start), end: fit(range.end), source }
-    }
-
-    pub(super) fn in_overlay(range: &Range<usize>) -> Self {
-        Self::new(Source::Overlay, range)
-    }
-
-    /// Returns the text within its quotes.
-    fn unquoted(self) -> Self {
-        Self { start: self.start + 1, end: self.end - 1, ..self }
-    }
-
-    /// Returns the bytes of the record that the text takes; `None` when it is an edit.
-    pub(super) fn in_record(self) -> Option<Range<usize>> {
-        (self.source == Source::Record).then_some(self.start as usize..self.end as usize)
-    }
 }
 
 impl Index {
@@ -124,24 +111,17 @@ impl Index {
         limits: Limits,
     ) -> Result<&'r str, Malformed> {
         self.nodes.clear();
-        self.tags.clear();
+        self.edits.clear();
         self.objects.clear();
         self.overlay.clear();
         self.names.clear();
         let raw = self.tokens.read(json, limits)?;
-        let tokens = std::mem::take(&mut self.tokens);
-        let text = Text::new(Source::Record, &(0..raw.len()));
-        let indexed = self.index_object(raw, text, NONE, (&tokens, 0));
-        self.tokens = tokens;
-        indexed.map(|_root| raw)
+        self.index_record(raw, Text::new(Source::Record, &(0..raw.len())), NONE, 0)?;
+        Ok(raw)
     }
 
     pub(super) fn is_changed(&self) -> bool {
         self.objects[ROOT as usize].is_changed
-    }
-
-    pub(super) fn node(&self, node: u32) -> &Node {
-        &self.nodes[node as usize]
     }
 
     pub(super) fn object(&self, object: u32) -> &Object {
@@ -154,24 +134,40 @@ impl Index {
             Source::Overlay => &self.overlay,
             Source::Names => &self.names,
         };
-        &source[text.start as usize..text.end as usize]
+        &source[text.range()]
     }
 
-    /// Returns the live fields of an object in order.
-    pub(super) fn fields(&self, object: u32) -> impl Iterator<Item = (u32, &Node)> {
-        let Object { start, end, added_first, .. } = *self.object(object);
-        let came = (start..end).map(|at| (at, self.node(at)));
-        came.chain(self.added(added_first)).filter(|(_, node)| !matches!(node.value, Value::Gone))
+    /// Returns what became of a field.
+    #[inline]
+    pub(super) fn field(&self, node: u32) -> Field<'_> {
+        let edit = match self.nodes[node as usize].edit {
+            NONE => return Field::Untouched,
+            GONE => return Field::Removed,
+            edit => &self.edits[edit as usize],
+        };
+        let is_changed = match edit.value {
+            Value::Text(_) => false,
+            Value::Object(object) => self.object(object).is_changed,
+        };
+        if edit.is_original && !is_changed { Field::Untouched } else { Field::Edited(edit) }
     }
 
-    /// Returns the fields that edits added, from `first` on.
-    fn added(&self, first: u32) -> impl Iterator<Item = (u32, &Node)> {
-        let mut next = first;
+    /// Returns where untouched neighbours stand in the record, from the first's key to the last's
+    /// value.
+    #[inline]
+    pub(super) fn stretch(&self, raw: &str, first: u32, last: u32) -> Range<usize> {
+        let colon = |node: u32| self.nodes[node as usize].colon;
+        let json = raw.as_bytes();
+        self.tokens.key(json, colon(first)).start..self.tokens.value(json, colon(last)).end
+    }
+
+    /// Returns the fields that edits added to an object.
+    pub(super) fn added(&self, object: u32) -> impl Iterator<Item = u32> {
+        let mut next = self.object(object).added_first;
         std::iter::from_fn(move || {
             let at = next;
-            let node = self.nodes.get(at as usize)?;
-            next = node.next;
-            Some((at, node))
+            next = self.nodes.get(at as usize)?.next;
+            Some(at)
         })
     }
 
@@ -202,19 +198,66 @@ impl Index {
     /// Returns the field of `object` with this name.
     #[inline]
     pub(super) fn find(&self, raw: &str, object: u32, name: &Segment) -> Option<u32> {
-        let Object { start, end, added_first, .. } = *self.object(object);
-        let tags = &self.tags[start as usize..end as usize];
-        for (at, tag) in (start..).zip(tags) {
-            if *tag == name.tag && self.is_called(raw, self.node(at), &name.name) {
-                return Some(at);
+        let came = self.object(object).came.clone();
+        let nodes = &self.nodes[came.start as usize..came.end as usize];
+        for (at, node) in nodes.iter().enumerate() {
+            if node.tag == name.tag && self.is_called(raw, node, &name.name) {
+                return Some(came.start + number(at));
             }
         }
-        let mut added = self.added(added_first);
-        added.find(|(_, node)| self.is_called(raw, node, &name.name)).map(|(at, _)| at)
+        self.added(object).find(|at| self.is_called(raw, &self.nodes[*at as usize], &name.name))
     }
 
+    #[inline]
     fn is_called(&self, raw: &str, node: &Node, name: &str) -> bool {
-        !matches!(node.value, Value::Gone) && self.text(raw, node.name) == name
+        node.edit != GONE && self.name(raw, node) == name.as_bytes()
+    }
+
+    /// Returns the name of a field that was not removed.
+    #[inline]
+    fn name<'t>(&'t self, raw: &'t str, node: &Node) -> &'t [u8] {
+        match node.edit {
+            NONE => {
+                let key = self.tokens.key(raw.as_bytes(), node.colon);
+                &raw.as_bytes()[key.start + 1..key.end - 1]
+            }
+            edit => self.text(raw, self.edits[edit as usize].name).as_bytes(),
+        }
+    }
+
+    /// Returns the value of a field that was not removed.
+    fn value_of(&self, raw: &str, node: u32) -> Value {
+        let Node { edit, colon, .. } = self.nodes[node as usize];
+        match edit {
+            NONE => {
+                let range = self.tokens.value(raw.as_bytes(), colon);
+                Value::Text(Text::new(Source::Record, &range))
+            }
+            edit => self.edits[edit as usize].value,
+        }
+    }
+
+    /// Gives a field another value.
+    pub(super) fn set_value(&mut self, raw: &str, node: u32, value: Value) {
+        self.edit(raw, node, value).is_original = false;
+    }
+
+    /// Removes a field.
+    pub(super) fn remove(&mut self, node: u32) {
+        self.nodes[node as usize].edit = GONE;
+    }
+
+    /// Gives a field that was not removed a value in its edit; there is one from then on.
+    fn edit(&mut self, raw: &str, node: u32, value: Value) -> &mut Edit {
+        let node = &mut self.nodes[node as usize];
+        if node.edit == NONE {
+            let key = Text::new(Source::Record, &self.tokens.key(raw.as_bytes(), node.colon));
+            node.edit = number(self.edits.len());
+            self.edits.push(Edit { key, name: key.unquoted(), value, is_original: true });
+        }
+        let edit = &mut self.edits[node.edit as usize];
+        edit.value = value;
+        edit
     }
 
     /// Indexes the object that a field holds; `None` when it holds something else.
@@ -224,124 +267,122 @@ impl Index {
         parent: u32,
         node: u32,
     ) -> Result<Option<u32>, Malformed> {
-        let text = match self.node(node).value {
-            Value::Object(object) => return Ok(Some(object)),
-            Value::Gone => return Ok(None),
-            Value::Text(text) => text,
-        };
-        if !self.text(raw, text).starts_with('{') {
+        let Node { edit, colon, .. } = self.nodes[node as usize];
+        if edit == NONE && !self.tokens.is_object(raw.as_bytes(), colon) {
             return Ok(None);
         }
-        let object = match text.source {
-            Source::Record => {
-                let token = self.node(node).token;
-                // Lent out while nodes are added; and given back whatever comes of it.
-                let tokens = std::mem::take(&mut self.tokens);
-                let indexed = self.index_object(raw, text, parent, (&tokens, token));
-                self.tokens = tokens;
-                indexed?
-            }
-            _ => self.enter_overlay(text, parent)?,
+        let text = match self.value_of(raw, node) {
+            Value::Object(object) => return Ok(Some(object)),
+            Value::Text(text) => text,
         };
-        self.nodes[node as usize].value = Value::Object(object);
+        let object = match text.source {
+            Source::Record if edit == NONE => self.index_record(raw, text, parent, colon + 1)?,
+            _ if !self.text(raw, text).starts_with('{') => return Ok(None),
+            Source::Record => {
+                // Moved here from elsewhere in the record.
+                let object = self.tokens.at_place(text.range().start);
+                let object = object.expect("brackets are operators");
+                self.index_record(raw, text, parent, object)?
+            }
+            _ => self.index_overlay(raw, text, parent)?,
+        };
+        self.edit(raw, node, Value::Object(object));
         Ok(Some(object))
     }
 
-    /// Indexes an object that a step wrote.
-    fn enter_overlay(&mut self, text: Text, parent: u32) -> Result<u32, Malformed> {
-        let overlay = std::mem::take(&mut self.overlay);
-        let mut tokens = std::mem::take(&mut self.overlay_tokens);
-        let json = &overlay.as_bytes()[text.start as usize..text.end as usize];
-        // Steps write well-formed values; their depth is bounded by the configuration.
-        let indexed = tokens
-            .read(json, Limits { depth_max: u32::MAX })
-            .and_then(|_text| self.index_object(&overlay, text, parent, (&tokens, 0)));
-        self.overlay = overlay;
-        self.overlay_tokens = tokens;
-        indexed
-    }
-
-    /// Adds the object that stands in `source` at `text`, and its fields, which `structure` has
-    /// found there: the tokens, and the one that the object begins with.
-    fn index_object(
+    /// Adds the object that begins at the operator `object` of the record, and its fields.
+    #[inline]
+    fn index_record(
         &mut self,
-        source: &str,
+        raw: &str,
         text: Text,
         parent: u32,
-        (tokens, object): (&Tokens, Token),
+        object: Token,
     ) -> Result<u32, Malformed> {
-        let first = self.nodes.len();
-        // The record's tokens count from its beginning, those of the overlay from the object's.
-        let is_record = text.source == Source::Record;
-        let base = if is_record { 0 } else { text.start as usize };
-        let json = if is_record { source } else { &source[base..text.end as usize] };
+        let json = raw.as_bytes();
+        let Self { tokens, nodes, edits, names, .. } = self;
+        let first = nodes.len();
         let mut seen = Seen::default();
-        for entry in tokens.fields(json.as_bytes(), object) {
-            let key = Text::new(text.source, &(base + entry.key.start..base + entry.key.end));
-            let value = Text::new(text.source, &(base + entry.value.start..base + entry.value.end));
-            let quoted = &json[entry.key];
-            let name = &quoted[1..quoted.len() - 1];
-            let is_plain = !tokens.has_escapes() || !has_backslash(name.as_bytes());
-            let (name_text, tag) = if is_plain {
-                (key.unquoted(), tag_of(name))
+        let has_escapes = tokens.has_escapes();
+        tokens.each_field(json, object, |colon, key| {
+            let name = key.start + 1..key.end - 1;
+            let (tag, edit) = if has_escapes && has_backslash(&json[name.clone()]) {
+                let (name, tag) = plain_name(&raw[name], names)?;
+                let key = Text::new(Source::Record, &key);
+                let range = tokens.value(json, colon);
+                let value = Value::Text(Text::new(Source::Record, &range));
+                edits.push(Edit { key, name, value, is_original: true });
+                (tag, number(edits.len() - 1))
             } else {
-                let start = self.names.len();
-                let unescaped = unescape(name, &mut self.names);
-                unescaped.map_err(|error| Malformed::Key { reason: error.to_string() })?;
-                let end = self.names.len();
-                (Text::new(Source::Names, &(start..end)), tag_of(&self.names[start..end]))
+                (tag_within(json, name), NONE)
             };
-            seen.insert(tag, &self.tags[first..]);
-            self.tags.push(tag);
-            self.nodes.push(Node {
-                next: NONE,
-                key,
-                name: name_text,
-                value: Value::Text(value),
-                token: entry.token,
-                is_original: is_record,
-            });
-        }
+            seen.insert(tag, &nodes[first..]);
+            nodes.push(Node { tag, colon, edit, next: NONE });
+            Ok(())
+        })?;
+        self.add_object(raw, first, &seen, (text, parent))
+    }
+
+    /// Indexes an object that a step wrote.
+    fn index_overlay(&mut self, raw: &str, text: Text, parent: u32) -> Result<u32, Malformed> {
+        let Self { overlay, overlay_tokens: tokens, nodes, edits, names, .. } = self;
+        let first = nodes.len();
+        let mut seen = Seen::default();
+        // Steps write well-formed values; their depth is bounded by the configuration.
+        let written = &overlay[text.range()];
+        tokens.read(written.as_bytes(), Limits { depth_max: u32::MAX })?;
+        tokens.each_field(written.as_bytes(), 0, |colon, key| {
+            let within = |range: Range<usize>| {
+                let base = text.range().start;
+                Text::new(Source::Overlay, &(base + range.start..base + range.end))
+            };
+            let key = within(key);
+            let value = Value::Text(within(tokens.value(written.as_bytes(), colon)));
+            let (name, tag) = plain_name(&overlay[key.unquoted().range()], names)?;
+            seen.insert(tag, &nodes[first..]);
+            nodes.push(Node { tag, colon: 0, edit: number(edits.len()), next: NONE });
+            edits.push(Edit { key, name, value, is_original: false });
+            Ok(())
+        })?;
+        self.add_object(raw, first, &seen, (text, parent))
+    }
+
+    /// Adds the object whose fields are the nodes from `first` on.
+    #[inline]
+    fn add_object(
+        &mut self,
+        raw: &str,
+        first: usize,
+        seen: &Seen,
+        (text, parent): (Text, u32),
+    ) -> Result<u32, Malformed> {
         if seen.maybe_twice {
-            self.refuse_duplicates(source, first)?;
+            self.refuse_duplicates(raw, first)?;
         }
-        let number = |at: usize| u32::try_from(at).expect("fewer fields and objects than bytes");
-        let object = number(self.objects.len());
-        let (start, end) = (number(first), number(self.nodes.len()));
+        let came = number(first)..number(self.nodes.len());
         let (added_first, added_last) = (NONE, NONE);
         let is_changed = false;
-        let came = Object { start, end, added_first, added_last, parent, text, is_changed };
-        self.objects.push(came);
-        Ok(object)
+        self.objects.push(Object { came, added_first, added_last, parent, text, is_changed });
+        Ok(number(self.objects.len() - 1))
     }
 
     /// Looks for two of the nodes from `first` on that have one name.
-    fn refuse_duplicates(&mut self, source: &str, first: usize) -> Result<(), Malformed> {
-        let name = |node: &Node| match node.name.source {
-            Source::Names => &self.names[node.name.start as usize..node.name.end as usize],
-            _ => &source[node.name.start as usize..node.name.end as usize],
-        };
-        let nodes = &self.nodes[first..];
-        let duplicate = if nodes.len() <= KEYS_COMPARED_MAX {
-            nodes
-                .iter()
-                .enumerate()
-                .find(|(at, node)| nodes[..*at].iter().any(|other| name(other) == name(node)))
+    #[cold]
+    fn refuse_duplicates(&mut self, raw: &str, first: usize) -> Result<(), Malformed> {
+        let mut sorted = std::mem::take(&mut self.sorted);
+        let name = |at: u32| self.name(raw, &self.nodes[at as usize]);
+        let all = number(first)..number(self.nodes.len());
+        let duplicate = if all.len() <= KEYS_COMPARED_MAX {
+            all.clone().find(|at| (all.start..*at).any(|other| name(other) == name(*at)))
         } else {
-            let all = 0..u32::try_from(nodes.len()).expect("fewer fields than bytes");
-            self.sorted.clear();
-            self.sorted.extend(all);
-            self.sorted.sort_unstable_by_key(|at| name(&nodes[*at as usize]));
-            let pair = self
-                .sorted
-                .windows(2)
-                .find(|pair| name(&nodes[pair[0] as usize]) == name(&nodes[pair[1] as usize]));
-            pair.map(|pair| (pair[0] as usize, &nodes[pair[0] as usize]))
+            sorted.clear();
+            sorted.extend(all);
+            sorted.sort_unstable_by_key(|at| name(*at));
+            sorted.windows(2).find(|pair| name(pair[0]) == name(pair[1])).map(|pair| pair[0])
         };
-        match duplicate {
-            Some((_, node)) => Err(Malformed::DuplicateKey { key: name(node).to_owned() }),
-            None => Ok(()),
-        }
+        let key = duplicate.map(|at| String::from_utf8_lossy(name(at)).into_owned());
+        self.sorted = sorted;
+        key.map_or(Ok(()), |key| Err(Malformed::DuplicateKey { key }))
     }
 
     /// Returns the JSON text of a field; an object that was changed is written to the overlay.
@@ -352,22 +393,19 @@ impl Index {
 
     /// Returns the kind of a field's value.
     pub(super) fn kind(&self, raw: &str, node: u32) -> Kind {
-        match self.node(node).value {
+        let Node { edit, colon, .. } = self.nodes[node as usize];
+        if edit == NONE {
+            return self.tokens.kind(raw.as_bytes(), colon);
+        }
+        match self.value_of(raw, node) {
             Value::Text(text) => RawValue::from_checked(self.text(raw, text)).kind(),
             Value::Object(_) => Kind::Object,
-            Value::Gone => unreachable!("removed fields are never found"),
         }
-    }
-
-    /// Returns the text of an object that nobody changed and that stands beside its key.
-    pub(super) fn original_text(&self, is_original: bool, object: u32) -> Option<Text> {
-        let object = self.object(object);
-        (is_original && !object.is_changed).then_some(object.text)
     }
 
     /// Returns one text that stands for the field's value now.
     pub(super) fn settle(&mut self, raw: &str, node: u32) -> Text {
-        match self.node(node).value {
+        match self.value_of(raw, node) {
             Value::Text(text) => text,
             Value::Object(object) if !self.object(object).is_changed => self.object(object).text,
             Value::Object(object) => {
@@ -378,12 +416,7 @@ impl Index {
                 self.overlay.push_str(json);
                 Text::in_overlay(&(start..self.overlay.len()))
             }
-            Value::Gone => unreachable!("removed fields are never found"),
         }
-    }
-
-    pub(super) fn node_mut(&mut self, node: u32) -> &mut Node {
-        &mut self.nodes[node as usize]
     }
 
     /// Marks an object, and all that hold it, as changed.
@@ -396,74 +429,45 @@ impl Index {
     }
 
     /// Adds a field at the end of an object; its key is written to the overlay.
-    pub(super) fn append(&mut self, object: u32, name: &Segment, value: Value) -> u32 {
+    pub(super) fn append(&mut self, object: u32, name: &Segment, value: Value) {
         let start = self.overlay.len();
         self.overlay.push_str(&name.json);
         let key = Text::in_overlay(&(start..self.overlay.len()));
         let start = self.names.len();
         self.names.push_str(&name.name);
         let name_text = Text::new(Source::Names, &(start..self.names.len()));
-        let at = u32::try_from(self.nodes.len()).expect("fewer fields than bytes");
-        self.tags.push(name.tag);
-        let (name, token, is_original) = (name_text, 0, false);
-        self.nodes.push(Node { next: NONE, key, name, value, token, is_original });
+        let at = number(self.nodes.len());
+        let edit = number(self.edits.len());
+        self.nodes.push(Node { tag: name.tag, colon: 0, edit, next: NONE });
+        self.edits.push(Edit { key, name: name_text, value, is_original: false });
         let object = &mut self.objects[object as usize];
         let before = std::mem::replace(&mut object.added_last, at);
         match self.nodes.get_mut(before as usize) {
             Some(before) => before.next = at,
             None => object.added_first = at,
         }
-        at
     }
 
     /// Adds an object without fields, which `parent` is to hold.
     pub(super) fn new_object(&mut self, parent: u32) -> u32 {
-        let at = u32::try_from(self.objects.len()).expect("fewer objects than bytes");
         let start = self.overlay.len();
         self.overlay.push_str("{}");
         let text = Text::in_overlay(&(start..self.overlay.len()));
-        let (start, end, added_first, added_last) = (0, 0, NONE, NONE);
-        let is_changed = true;
-        let empty = Object { start, end, added_first, added_last, parent, text, is_changed };
-        self.objects.push(empty);
-        at
+        let (came, added_first, added_last, is_changed) = (0..0, NONE, NONE, true);
+        self.objects.push(Object { came, added_first, added_last, parent, text, is_changed });
+        number(self.objects.len() - 1)
     }
 }
 
-/// Looks for a backslash, eight bytes at a time: names are short, and a call would cost more.
-#[inline]
-fn has_backslash(name: &[u8]) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const BACKSLASHES: u64 = ONES * b'\\' as u64;
-    // A byte of `word` is zero exactly where the name has a backslash (Mycroft's test).
-    let has = |bytes: [u8; 8]| {
-        let word = u64::from_le_bytes(bytes) ^ BACKSLASHES;
-        word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
-    };
-    let (words, rest) = name.as_chunks::<8>();
-    words.iter().any(|word| has(*word))
-        || match name.last_chunk::<8>() {
-            Some(last) => has(*last),
-            None => rest.contains(&b'\\'),
-        }
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("fewer fields, edits and objects than bytes")
 }
 
-/// Whether two keys of an object may be the same, from their tags alone.
-#[derive(Debug, Default)]
-struct Seen {
-    bits: u64,
-    maybe_twice: bool,
-}
-
-impl Seen {
-    /// Adds the tag of a key; `before` are those of the keys before it.
-    #[inline]
-    fn insert(&mut self, tag: u32, before: &[u32]) {
-        let bit = 1_u64 << (tag & 63);
-        if self.bits & bit != 0 {
-            // With many keys a search per key would add up: they are sorted later in any case.
-            self.maybe_twice |= before.len() > KEYS_COMPARED_MAX || before.contains(&tag);
-        }
-        self.bits |= bit;
-    }
+/// Appends what a key written as `quoted` is called, and returns it with its tag.
+#[cold]
+fn plain_name(quoted: &str, names: &mut String) -> Result<(Text, u32), Malformed> {
+    let start = names.len();
+    let unescaped = unescape(quoted, names);
+    unescaped.map_err(|error| Malformed::Key { reason: error.to_string() })?;
+    Ok((Text::new(Source::Names, &(start..names.len())), tag_of(&names[start..])))
 }

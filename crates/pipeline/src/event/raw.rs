@@ -21,6 +21,19 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the kind of the value that begins with `byte`.
+    #[inline]
+    pub(super) fn of_first(byte: u8) -> Self {
+        match byte {
+            b'"' => Self::String,
+            b'{' => Self::Object,
+            b'[' => Self::Array,
+            b't' | b'f' => Self::Boolean,
+            b'n' => Self::Null,
+            _ => Self::Number,
+        }
+    }
+
     /// Returns the name used in reasons for people.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -53,14 +66,7 @@ impl<'a> RawValue<'a> {
     /// Returns the kind of the value.
     #[inline]
     pub fn kind(self) -> Kind {
-        match self.0.as_bytes().first() {
-            Some(b'"') => Kind::String,
-            Some(b'{') => Kind::Object,
-            Some(b'[') => Kind::Array,
-            Some(b't' | b'f') => Kind::Boolean,
-            Some(b'n') => Kind::Null,
-            _ => Kind::Number,
-        }
+        Kind::of_first(self.0.as_bytes().first().copied().unwrap_or_default())
     }
 
     /// Returns the value of a boolean.

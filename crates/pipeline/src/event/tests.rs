@@ -197,3 +197,14 @@ fn paths_are_checked() {
     assert!(path("a.b").contains(&path("a.b.c")));
     assert!(!path("a.b").contains(&path("a.bc")));
 }
+
+#[test]
+fn an_object_that_was_moved_is_still_found_in_the_record() {
+    let out = edited(r#"{"a":1,"b":{"c":{"d":2,"e":3}}}"#, |event| {
+        assert_eq!(event.rename(&path("b.c"), &path("f")).unwrap(), Renamed::Moved);
+        assert_eq!(event.get(&path("f.a")).unwrap(), None);
+        assert_eq!(event.get(&path("f.e")).unwrap().unwrap().text(), "3");
+        assert!(event.remove(&path("f.d")).unwrap());
+    });
+    assert_eq!(out, r#"{"a":1,"b":{},"f":{"e":3}}"#);
+}

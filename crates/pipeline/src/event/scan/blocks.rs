@@ -1,15 +1,21 @@
-//! The first pass: from bytes to tokens, 64 bytes at a time.
+//! The fast pass: from bytes to masks, 64 bytes at a time, and the grammar on masks.
 //!
 //! ```text
 //!   text       {"k\"1": [1, "a b"]}
 //!   quotes      ^    ^       ^   ^       those that no backslash escapes
 //!   in string   ^^^^^        ^^^^        from each opening quote up to its end
-//!   operators  ^      ^ ^ ^          ^^  outside strings
-//!   scalars     ^        ^   ^           first bytes of strings, numbers and words
+//!   operators  ^      ^ ^ ^          ^^  brackets, commas, colons outside strings
+//!   words                ^               numbers and words, all bytes
 //! ```
+//!
+//! The grammar is a question of neighbours: after a comma or colon comes a value, after a value
+//! a comma, a closing bracket, or, after a key, a colon. A mask of tokens shifted by one, and
+//! carried over white space by an addition, is the mask of what follows them. Two things depend
+//! on the kind of the object or array around: they are *marked* here and judged by [`brackets`].
 
-use super::syntax;
-use crate::event::Malformed;
+use super::brackets::{Masks, Pairing};
+use super::words::{check_word, is_escape};
+use super::{Characters, Tokens};
 
 pub(super) const BLOCK_BYTES: usize = 64;
 
@@ -18,56 +24,62 @@ pub(super) const BLOCK_BYTES: usize = 64;
 pub(super) struct Classes {
     pub(super) quote: u64,
     pub(super) backslash: u64,
-    /// `{ } [ ] , :`
-    pub(super) operator: u64,
+    pub(super) colon: u64,
+    pub(super) comma: u64,
+    /// `{` and `[`
+    pub(super) open: u64,
+    /// `}` and `]`
+    pub(super) close: u64,
     /// Space, tab, line feed, carriage return.
     pub(super) space: u64,
     /// Below 0x20.
     pub(super) control: u64,
+    /// Not ASCII: nothing but zero or not is meant.
+    pub(super) high: u64,
+}
+
+impl Classes {
+    /// Returns the classes of the last `count` bytes of the block, followed by spaces.
+    #[inline(always)]
+    fn last(self, count: usize) -> Self {
+        let shift = BLOCK_BYTES - count;
+        Self {
+            quote: self.quote >> shift,
+            backslash: self.backslash >> shift,
+            colon: self.colon >> shift,
+            comma: self.comma >> shift,
+            open: self.open >> shift,
+            close: self.close >> shift,
+            space: self.space >> shift | u64::MAX << count,
+            control: self.control >> shift,
+            high: self.high,
+        }
+    }
 }
 
 /// Classifies the bytes of blocks with the instructions of one kind of machine.
 pub(super) trait Classify {
     /// Returns the classes of the bytes in `block`.
     fn classify(block: &[u8; BLOCK_BYTES]) -> Classes;
-}
 
-/// The places of tokens; the part of the vector behind `count` is scratch.
-#[derive(Debug, Default)]
-pub(super) struct Places {
-    at: Vec<u32>,
-    count: usize,
-    /// Whether any string has an escape.
-    pub(super) has_escapes: bool,
-}
-
-impl Places {
-    /// Returns the places found.
-    #[inline]
-    pub(super) fn as_slice(&self) -> &[u32] {
-        &self.at[..self.count]
+    /// Returns for each bit the parity of the bits up to and including it.
+    #[inline(always)]
+    fn prefix_xor(mut bits: u64) -> u64 {
+        bits ^= bits << 1;
+        bits ^= bits << 2;
+        bits ^= bits << 4;
+        bits ^= bits << 8;
+        bits ^= bits << 16;
+        bits ^ bits << 32
     }
 
-    /// Forgets all places and makes room for as many as `bytes` can hold.
-    fn start(&mut self, bytes: usize) {
-        self.count = 0;
-        self.has_escapes = false;
-        let room = bytes + 2 * BLOCK_BYTES;
-        if self.at.len() < room {
-            self.at.resize(room.next_power_of_two(), 0);
-        }
-    }
-
-    /// Adds the places of the set bits.
+    /// Writes `at` plus the number of each set bit, in order; what is behind them is scratch.
     ///
     /// Eight at a time, whether there are so many or not: what is written too much is overwritten
     /// by the next block, and the branches become predictable.
     #[inline(always)]
-    fn push(&mut self, mut bits: u64, at: u32) {
-        let count = bits.count_ones() as usize;
-        let room = self.at[self.count..].first_chunk_mut::<BLOCK_BYTES>();
-        let room = room.expect("there is room for a block more than the text has");
-        for eight in room.as_chunks_mut::<8>().0 {
+    fn write_places(mut bits: u64, at: u32, places: &mut [u32; BLOCK_BYTES]) {
+        for eight in places.as_chunks_mut::<8>().0 {
             for place in eight {
                 *place = at.wrapping_add(bits.trailing_zeros());
                 bits &= bits.wrapping_sub(1);
@@ -76,7 +88,6 @@ impl Places {
                 break;
             }
         }
-        self.count += count;
     }
 }
 
@@ -87,74 +98,169 @@ struct Carry {
     escaped: u64,
     /// All ones when the block begins inside a string.
     in_string: u64,
-    /// 1 when the byte before was a closing quote.
-    closing: u64,
     /// 1 when the byte before belonged to a number or word.
     word: u64,
+    /// 1 when the block begins inside a string that a colon may follow.
+    key: u64,
+    after: After,
 }
 
-/// Finds the tokens of `json`, and checks strings: ends, control characters, escapes.
+/// For each kind of token the places where the token behind begins; as a carry 1 or 0.
+#[derive(Debug, Default)]
+struct After {
+    colon: u64,
+    comma: u64,
+    open: u64,
+    /// A closing bracket or quote, a number or a word.
+    value: u64,
+    /// A closing quote that a colon may follow.
+    key: u64,
+}
+
+/// Checks `json` and finds its operators; `None` when it is malformed.
 #[inline(always)]
-pub(super) fn read<C: Classify>(json: &[u8], places: &mut Places) -> Result<(), Malformed> {
-    places.start(json.len());
-    let mut carry = Carry::default();
+pub(super) fn read<C: Classify>(json: &[u8], tokens: &mut Tokens) -> Option<Characters> {
+    let mut pass = Pass {
+        json,
+        places: &mut tokens.places,
+        count: 0,
+        brackets: Pairing::new(&mut tokens.closes, &mut tokens.open, tokens.depth_max),
+        carry: Carry::default(),
+        wrong: 0,
+        high: 0,
+        escapes: 0,
+    };
     let (blocks, rest) = json.as_chunks::<BLOCK_BYTES>();
     let mut at = 0;
     for block in blocks {
-        read_block::<C>(json, block, at, &mut carry, places)?;
+        pass.block::<C>(&C::classify(block), at)?;
         at += BLOCK_BYTES;
     }
     if !rest.is_empty() {
-        // Spaces after the end change nothing.
-        let mut block = [b' '; BLOCK_BYTES];
-        block[..rest.len()].copy_from_slice(rest);
-        read_block::<C>(json, &block, at, &mut carry, places)?;
+        let classes = match json.last_chunk::<BLOCK_BYTES>() {
+            Some(block) => C::classify(block).last(rest.len()),
+            None => {
+                // Spaces after the end change nothing.
+                let mut block = [b' '; BLOCK_BYTES];
+                block[..rest.len()].copy_from_slice(rest);
+                C::classify(&block)
+            }
+        };
+        pass.block::<C>(&classes, at)?;
     }
-    if carry.in_string != 0 { Err(syntax(json.len(), "string without an end")) } else { Ok(()) }
+    let is_whole = pass.wrong == 0 && pass.carry.in_string == 0;
+    if !is_whole || !pass.brackets.is_one_object(json, &pass.places[..pass.count]) {
+        return None;
+    }
+    let is_ascii = pass.high == 0;
+    tokens.has_escapes = pass.escapes != 0;
+    tokens.count = pass.count;
+    Some(if is_ascii { Characters::Ascii } else { Characters::Unknown })
 }
 
-#[inline(always)]
-fn read_block<C: Classify>(
-    json: &[u8],
-    block: &[u8; BLOCK_BYTES],
-    at: usize,
-    carry: &mut Carry,
-    places: &mut Places,
-) -> Result<(), Malformed> {
-    let classes = C::classify(block);
-    let escaped = carry.escaped_of(classes.backslash);
-    let quote = classes.quote & !escaped;
-    // Ones from each opening quote up to, and without, its closing quote.
-    let in_string = prefix_xor(quote) ^ carry.in_string;
-    carry.in_string = (in_string.cast_signed() >> 63).cast_unsigned();
-    let opening = quote & in_string;
-    let closing = quote & !in_string;
-    let outside = !(in_string | quote);
-    let operator = classes.operator & outside;
-    let word = outside & !(classes.operator | classes.space);
+/// The pass over one text.
+struct Pass<'t> {
+    json: &'t [u8],
+    places: &'t mut [u32],
+    count: usize,
+    brackets: Pairing<'t>,
+    carry: Carry,
+    /// Not zero when anything was malformed; looked at once, at the end.
+    wrong: u64,
+    high: u64,
+    escapes: u64,
+}
 
-    // Two scalars side by side: `"a""b"`, `"a"1`, `1"a"`.
-    let after_closing = closing << 1 | carry.closing;
-    let after_word = word << 1 | carry.word;
-    let touching = (opening | word) & after_closing | opening & after_word;
-    let control = classes.control & in_string;
-    if touching | control != 0 {
-        return Err(fault(at, touching, control));
+impl Pass<'_> {
+    #[inline(always)]
+    fn block<C: Classify>(&mut self, classes: &Classes, at: usize) -> Option<()> {
+        let carry = &mut self.carry;
+        let escaped = carry.escaped_of(classes.backslash);
+        let quote = classes.quote & !escaped;
+        // Ones from each opening quote up to, and without, its closing quote.
+        let in_string = C::prefix_xor(quote) ^ carry.in_string;
+        carry.in_string = (in_string.cast_signed() >> 63).cast_unsigned();
+        let opening = quote & in_string;
+        let closing = quote & !in_string;
+        let outside = !(in_string | quote);
+        let colon = classes.colon & outside;
+        let comma = classes.comma & outside;
+        let open = classes.open & outside;
+        let close = classes.close & outside;
+        let space = classes.space & outside;
+        let operator = colon | comma | open | close;
+        let word = outside & !(operator | space);
+        let after_word_byte = word << 1 | carry.word;
+        carry.word = word >> 63;
+        let word_start = word & !after_word_byte;
+
+        let after = &mut carry.after;
+        let after_colon = follow(&mut after.colon, colon, 0, space);
+        let after_comma = follow(&mut after.comma, comma, 0, space);
+        let after_open = follow(&mut after.open, open, 0, space);
+        let after_word = after_word_byte & !word;
+        let after_value = follow(&mut after.value, closing | close, after_word, space);
+        // A string that comes first after a comma or an opening bracket may be a key.
+        let first = after_comma | after_open;
+        let key = carry.ends_of(opening & first, in_string, closing);
+        let after_key = follow(&mut carry.after.key, key, 0, space);
+
+        let value = opening | word_start | open;
+        self.wrong |= (after_colon | first) & !(value | after_open & close)
+            | after_value & !(comma | colon | close)
+            | colon & !after_key
+            | classes.control & in_string;
+        self.high |= classes.high;
+        // What comes first in an object, or after a comma there, is a key, and has a colon.
+        let no_key = first & !(opening | close) | after_key & !colon;
+
+        let room = self.places[self.count..].first_chunk_mut::<BLOCK_BYTES>();
+        let room = room.expect("there is room for a block more than the text has");
+        C::write_places(operator, fit(at), room);
+        let masks = Masks { operator, open, close, colon, no_key };
+        self.wrong |= self.brackets.block(self.json, at, self.count, &masks)?;
+        self.count += operator.count_ones() as usize;
+
+        let escapes = classes.backslash & in_string;
+        if escapes != 0 {
+            self.escapes |= escapes;
+            // Each backslash that is not itself escaped begins an escape.
+            check_escapes(self.json, at, escapes & !escaped)?;
+        }
+        let mut words = word_start;
+        while words != 0 {
+            check_word(self.json, at + words.trailing_zeros() as usize)?;
+            words &= words - 1;
+        }
+        Some(())
     }
-    if classes.backslash & in_string != 0 {
-        places.has_escapes = true;
-        // Each backslash that is not itself escaped begins an escape.
-        check_escapes(json, at, classes.backslash & in_string & !escaped)?;
+}
+
+/// Narrows a place in a text.
+#[inline(always)]
+pub(super) fn fit(at: usize) -> u32 {
+    debug_assert!(at <= super::EVENT_BYTES_MAX, "texts are far below 4 GiB");
+    at as u32
+}
+
+/// Returns where the token after each of `ends` begins: one further, white space passed over.
+/// `also` are places that are after a token already.
+#[inline(always)]
+fn follow(carry: &mut u64, ends: u64, also: u64, space: u64) -> u64 {
+    let next = ends << 1 | *carry | also;
+    *carry = ends >> 63;
+    // Most texts have no white space outside strings.
+    if space == 0 {
+        return next;
     }
-    carry.closing = closing >> 63;
-    carry.word = word >> 63;
-    let at = u32::try_from(at).expect("texts are far below 4 GiB");
-    places.push(operator | opening | word & !after_word, at);
-    Ok(())
+    // Added to a run of ones, a bit at its beginning comes out behind its end.
+    let (past, overflow) = next.overflowing_add(space);
+    *carry |= u64::from(overflow);
+    past & !space
 }
 
 impl Carry {
-    /// Returns which bytes a backslash before them escapes.
+    /// Returns the bytes that a backslash before them escapes.
     #[inline(always)]
     fn escaped_of(&mut self, backslash: u64) -> u64 {
         if backslash == 0 {
@@ -170,45 +276,26 @@ impl Carry {
         self.escaped = u64::from(overflow);
         (EVEN ^ (even_runs << 1)) & follows
     }
-}
 
-/// Returns for each bit the parity of the bits up to and including it.
-#[inline(always)]
-fn prefix_xor(mut bits: u64) -> u64 {
-    bits ^= bits << 1;
-    bits ^= bits << 2;
-    bits ^= bits << 4;
-    bits ^= bits << 8;
-    bits ^= bits << 16;
-    bits ^ bits << 32
-}
-
-#[cold]
-fn fault(at: usize, touching: u64, control: u64) -> Malformed {
-    let (touching, control) = (touching.trailing_zeros(), control.trailing_zeros());
-    if touching < control {
-        syntax(at + touching as usize, "two values without a comma")
-    } else {
-        syntax(at + control as usize, "control character in a string")
+    /// Returns the closing quotes of the strings that begin at `starts`.
+    #[inline(always)]
+    fn ends_of(&mut self, starts: u64, in_string: u64, closing: u64) -> u64 {
+        let (sum, overflow) = in_string.overflowing_add(starts);
+        let (sum, carried) = sum.overflowing_add(self.key);
+        self.key = u64::from(overflow | carried);
+        sum & closing
     }
 }
 
 /// Checks the escapes that begin at the set bits.
 #[cold]
-fn check_escapes(json: &[u8], at: usize, mut starts: u64) -> Result<(), Malformed> {
+fn check_escapes(json: &[u8], at: usize, mut starts: u64) -> Option<()> {
     while starts != 0 {
         let start = at + starts.trailing_zeros() as usize;
         starts &= starts - 1;
-        let is_legal = match json.get(start + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => true,
-            Some(b'u') => json
-                .get(start + 2..start + 6)
-                .is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
-            _ => false,
-        };
-        if !is_legal {
-            return Err(syntax(start, "unknown escape in a string"));
+        if !is_escape(&json[start..]) {
+            return None;
         }
     }
-    Ok(())
+    Some(())
 }

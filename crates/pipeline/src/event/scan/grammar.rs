@@ -1,6 +1,7 @@
-//! The second pass: checks the order of the tokens, and numbers and words, and pairs brackets.
+//! A plain parser, byte by byte: says where and why a text is no event. The oracle of the fast
+//! pass, and slow: it only sees texts that are refused.
 
-use super::{Token, Tokens, syntax};
+use super::words::{check_word, is_escape};
 use crate::event::Malformed;
 
 /// What may come next.
@@ -14,153 +15,100 @@ enum Expect {
     KeyOrEnd,
     /// A key.
     Key,
+    /// The colon after a key.
+    Colon,
     /// A comma, or the end of the object or array.
     CommaOrEnd,
 }
 
-/// Checks that the tokens make one object and nothing else.
-pub(super) fn check(json: &[u8], tokens: &mut Tokens, depth_max: u32) -> Result<(), Malformed> {
-    let Tokens { places, closes, open } = tokens;
-    let at = places.as_slice();
-    if closes.len() < at.len() {
-        closes.resize(at.len().next_power_of_two(), 0);
-    }
-    let closes = &mut closes[..at.len()];
-    open.clear();
-    if at.first().is_none_or(|at| json[*at as usize] != b'{') {
+/// Checks that `json`, which is UTF-8, holds one object and nothing else.
+pub(super) fn check(json: &[u8], depth_max: u32) -> Result<(), Malformed> {
+    let mut at = skip_space(json, 0);
+    if json.get(at) != Some(&b'{') {
         return Err(Malformed::NotAnObject);
     }
-    if depth_max == 0 {
-        return Err(Malformed::TooDeep { depth_max });
-    }
-    // The innermost open bracket; the others wait on the stack.
-    let mut inner = Bracket { token: 0, is_object: true };
-    let mut expect = Expect::KeyOrEnd;
-    let mut token = 1;
+    let mut open = Vec::new();
+    let mut expect = Expect::Value;
     loop {
-        let Some(&place) = at.get(token) else {
-            return Err(syntax(json.len(), "object or array without an end"));
+        let Some(&byte) = json.get(at) else {
+            return Err(syntax(at, "object or array without an end"));
         };
-        let place = place as usize;
-        let byte = json[place];
-        match (expect, byte) {
-            (Expect::Key | Expect::KeyOrEnd, b'"') => {
-                // A key and its colon are taken at once.
-                if at.get(token + 1).is_none_or(|colon| json[*colon as usize] != b':') {
-                    return Err(syntax(place, "key without a colon"));
-                }
-                token += 1;
-                expect = Expect::Value;
-            }
-            (Expect::Value | Expect::ValueOrEnd, b'"') => expect = Expect::CommaOrEnd,
-            (Expect::CommaOrEnd, b',') => {
-                expect = if inner.is_object { Expect::Key } else { Expect::Value };
-            }
+        let length;
+        (expect, length) = match (expect, byte) {
+            (Expect::Key | Expect::KeyOrEnd, b'"') => (Expect::Colon, string(json, at)?),
+            (Expect::Value | Expect::ValueOrEnd, b'"') => (Expect::CommaOrEnd, string(json, at)?),
+            (Expect::Colon, b':') => (Expect::Value, 1),
+            (Expect::CommaOrEnd, b',') if open.last() == Some(&b'{') => (Expect::Key, 1),
+            (Expect::CommaOrEnd, b',') => (Expect::Value, 1),
             (Expect::Value | Expect::ValueOrEnd, b'{' | b'[') => {
-                if open.len() + 1 >= depth_max as usize {
+                if open.len() >= depth_max as usize {
                     return Err(Malformed::TooDeep { depth_max });
                 }
-                open.push(inner);
-                let number = u32::try_from(token).expect("fewer tokens than bytes");
-                inner = Bracket { token: number, is_object: byte == b'{' };
-                expect = if inner.is_object { Expect::KeyOrEnd } else { Expect::ValueOrEnd };
+                open.push(byte);
+                (if byte == b'{' { Expect::KeyOrEnd } else { Expect::ValueOrEnd }, 1)
             }
             (Expect::CommaOrEnd | Expect::KeyOrEnd | Expect::ValueOrEnd, b'}' | b']') => {
-                if inner.is_object != (byte == b'}') {
-                    return Err(syntax(place, "bracket closes another kind of bracket"));
+                // Opening and closing brackets of a kind are two apart.
+                if open.pop() != Some(byte - 2) {
+                    return Err(syntax(at, "bracket closes another kind of bracket"));
                 }
-                let number = u32::try_from(token).expect("fewer tokens than bytes");
-                closes[inner.token as usize] = number;
-                match open.pop() {
-                    Some(outer) => inner = outer,
-                    None => break,
+                if open.is_empty() {
+                    break;
                 }
-                expect = Expect::CommaOrEnd;
+                (Expect::CommaOrEnd, 1)
             }
-            (Expect::Value | Expect::ValueOrEnd, _) => {
-                check_word(json, place)?;
-                expect = Expect::CommaOrEnd;
-            }
-            (expect, _) => return Err(syntax(place, unexpected(expect))),
-        }
-        token += 1;
+            (Expect::Value | Expect::ValueOrEnd, _) => (Expect::CommaOrEnd, word(json, at)?),
+            (expect, _) => return Err(syntax(at, unexpected(expect))),
+        };
+        at = skip_space(json, at + length);
     }
-    match at.get(token + 1) {
-        Some(place) => Err(syntax(*place as usize, "text after the object")),
-        None => Ok(()),
-    }
+    at = skip_space(json, at + 1);
+    if at < json.len() { Err(syntax(at, "text after the object")) } else { Ok(()) }
 }
 
-/// A bracket that is not yet closed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bracket {
-    token: Token,
-    is_object: bool,
-}
-
-#[cold]
 fn unexpected(expect: Expect) -> &'static str {
     match expect {
         Expect::Value | Expect::ValueOrEnd => "expected a value",
         Expect::Key | Expect::KeyOrEnd => "expected a key",
+        Expect::Colon => "key without a colon",
         Expect::CommaOrEnd => "expected a comma or the end of the object or array",
     }
 }
 
-/// Checks a number or word; strings were checked by the first pass.
-#[inline]
-fn check_word(json: &[u8], place: usize) -> Result<(), Malformed> {
-    let text = &json[place..];
-    let length = match text[0] {
-        b't' => word(text, b"true"),
-        b'f' => word(text, b"false"),
-        b'n' => word(text, b"null"),
-        b'-' | b'0'..=b'9' => number(text),
-        _ => None,
+fn skip_space(json: &[u8], from: usize) -> usize {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    from + json[from..].iter().take_while(|byte| is_space(byte)).count()
+}
+
+/// Returns the length of the string that begins at `from`.
+fn string(json: &[u8], from: usize) -> Result<usize, Malformed> {
+    let mut at = from + 1;
+    loop {
+        match json.get(at) {
+            Some(b'"') => return Ok(at + 1 - from),
+            Some(b'\\') if is_escape(&json[at..]) => at += 2,
+            Some(b'\\') => return Err(syntax(at, "unknown escape in a string")),
+            Some(0..0x20) => return Err(syntax(at, "control character in a string")),
+            Some(_) => at += 1,
+            None => return Err(syntax(at, "string without an end")),
+        }
+    }
+}
+
+/// Returns the length of the number or word that begins at `from`.
+fn word(json: &[u8], from: usize) -> Result<usize, Malformed> {
+    let is_inside = |byte: &u8| {
+        !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b'"')
+            && !matches!(byte, b'{' | b'}' | b'[' | b']' | b',' | b':')
     };
-    let length = length.ok_or_else(|| syntax(place, "expected a value"))?;
-    match text.get(length) {
-        None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r' | b':' | b'{' | b'[') => {
-            Ok(())
-        }
-        Some(_) => Err(syntax(place, "malformed number or word")),
+    let text = &json[from..];
+    if !matches!(text[0], b'-' | b'0'..=b'9' | b't' | b'f' | b'n') {
+        return Err(syntax(from, "expected a value"));
     }
+    check_word(json, from).ok_or_else(|| syntax(from, "malformed number or word"))?;
+    Ok(text.iter().take_while(|byte| is_inside(byte)).count())
 }
 
-#[inline]
-fn word(text: &[u8], word: &[u8]) -> Option<usize> {
-    text.starts_with(word).then_some(word.len())
-}
-
-/// Returns the length of the number that `text` begins with.
-#[inline]
-fn number(text: &[u8]) -> Option<usize> {
-    let mut at = usize::from(text[0] == b'-');
-    let whole = digits(&text[at..]);
-    if whole == 0 || whole > 1 && text[at] == b'0' {
-        return None;
-    }
-    at += whole;
-    if text.get(at) == Some(&b'.') {
-        let fraction = digits(&text[at + 1..]);
-        if fraction == 0 {
-            return None;
-        }
-        at += 1 + fraction;
-    }
-    if matches!(text.get(at), Some(b'e' | b'E')) {
-        at += 1;
-        at += usize::from(matches!(text.get(at), Some(b'+' | b'-')));
-        let exponent = digits(&text[at..]);
-        if exponent == 0 {
-            return None;
-        }
-        at += exponent;
-    }
-    Some(at)
-}
-
-#[inline]
-fn digits(text: &[u8]) -> usize {
-    text.iter().take_while(|byte| byte.is_ascii_digit()).count()
+fn syntax(at: usize, reason: &'static str) -> Malformed {
+    Malformed::Syntax { at, reason }
 }

@@ -1,15 +1,15 @@
 //! Classifies the bytes of a block without vector instructions.
 
-use super::blocks::{self, BLOCK_BYTES, Classes, Classify, Places};
-use crate::event::Malformed;
+use super::blocks::{self, BLOCK_BYTES, Classes, Classify};
+use super::{Characters, Tokens};
 
-/// Finds the tokens of `json`.
-pub(super) fn read(json: &[u8], places: &mut Places) -> Result<(), Malformed> {
-    blocks::read::<Portable>(json, places)
+/// Checks `json` and finds its operators.
+pub(super) fn read(json: &[u8], tokens: &mut Tokens) -> Option<Characters> {
+    blocks::read::<Portable>(json, tokens)
 }
 
 /// One byte at a time.
-struct Portable;
+pub(super) struct Portable;
 
 impl Classify for Portable {
     fn classify(block: &[u8; BLOCK_BYTES]) -> Classes {
@@ -24,12 +24,18 @@ fn classify(block: &[u8; BLOCK_BYTES]) -> Classes {
         match byte {
             b'"' => classes.quote |= bit,
             b'\\' => classes.backslash |= bit,
-            b'{' | b'}' | b'[' | b']' | b',' | b':' => classes.operator |= bit,
+            b':' => classes.colon |= bit,
+            b',' => classes.comma |= bit,
+            b'{' | b'[' => classes.open |= bit,
+            b'}' | b']' => classes.close |= bit,
             b' ' | b'\t' | b'\n' | b'\r' => classes.space |= bit,
             _ => {}
         }
         if *byte < b' ' {
             classes.control |= bit;
+        }
+        if !byte.is_ascii() {
+            classes.high |= bit;
         }
     }
     classes
