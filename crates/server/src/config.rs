@@ -33,7 +33,7 @@ pub(crate) use admin::AdminConfig;
 pub(crate) use pipelines::PipelineSpec;
 pub(crate) use problem::{Colour, InvalidConfig};
 pub(crate) use sinks::SinkSpec;
-pub(crate) use source::Source;
+pub(crate) use source::{Located, Source};
 pub(crate) use topics::TopicSpec;
 #[cfg(test)]
 use units::format_duration;

@@ -4,6 +4,7 @@
 //! the directory also when no node runs, and so that the next node sees what was renamed.
 
 pub(crate) mod renamed;
+pub(crate) mod takeover;
 
 use std::io::{self, Write as _};
 use std::path::Path;

@@ -28,6 +28,7 @@ pub(super) fn check(config: &Config, problems: &Problems) {
         sink_reads_what_is_written(config, sink, problems);
         rows_are_committed_in_time(sink, problems);
     }
+    old_names_are_free(config, problems);
     tables_have_one_sink(config, problems);
     tasks_fit(config, problems);
     events_fit_the_log(config, problems);
@@ -118,6 +119,35 @@ fn pipelines_do_not_loop(config: &Config, problems: &Problems) {
             if seen.insert(topic) {
                 open.extend(next.get(topic).into_iter().flatten().map(|after| &after.to.value));
             }
+        }
+    }
+}
+
+/// What is renamed from a name takes over all that stands there: the name is gone, and nobody
+/// else takes it over.
+fn old_names_are_free(config: &Config, problems: &Problems) {
+    let pipelines = config.pipelines.iter().map(|it| (&it.name, it.renamed_from.as_ref()));
+    old_names_of(&pipelines.collect::<Vec<_>>(), "pipeline", problems);
+    let sinks = config.sinks.iter().map(|it| (&it.name, it.renamed_from.as_ref()));
+    old_names_of(&sinks.collect::<Vec<_>>(), "sink", problems);
+}
+
+/// A name, and the one before it.
+type Renamed<'c> = (&'c Located<String>, Option<&'c Located<String>>);
+
+fn old_names_of(all: &[Renamed<'_>], kind: &str, problems: &Problems) {
+    for (at, (name, old)) in all.iter().enumerate() {
+        let Some(old) = old.filter(|old| old.value != name.value) else { continue };
+        if all.iter().any(|(other, _)| other.value == old.value) {
+            let message = format!("{kind} `{}` is there still", old.value);
+            let hint =
+                format!("remove the key, or the {kind} whose positions are to be taken over");
+            problems.add_with_hint(old.at, &old.path, message, hint);
+        }
+        let is_same = |other: &&Renamed<'_>| other.1.is_some_and(|it| it.value == old.value);
+        if let Some((other, _)) = all[..at].iter().find(is_same) {
+            let message = format!("{kind} `{}` is renamed from `{}` too", other.value, old.value);
+            problems.add(old.at, &old.path, message);
         }
     }
 }
