@@ -3,6 +3,7 @@
 mod assignment;
 mod broker;
 mod conformance;
+mod errors;
 
 /// A runtime for one test.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
