@@ -47,11 +47,11 @@ impl Stage {
     }
 
     fn events(&self) -> TopicPartition {
-        TopicPartition::new(TopicName::new("events").unwrap(), 0)
+        TopicPartition::new(TopicName::new("events").expect("a legal name"), 0)
     }
 
     fn owner(&self) -> Owner {
-        let task = TaskId::new("app.pipeline.clean.0").unwrap();
+        let task = TaskId::new("app.pipeline.clean.0").expect("a legal id");
         Owner { task, inputs: vec![self.events()], renamed_from: None }
     }
 
@@ -123,7 +123,7 @@ impl Stage {
 }
 
 fn source() -> SourceId {
-    SourceId::new("last").unwrap()
+    SourceId::new("last").expect("a legal id")
 }
 
 fn position(value: &str) -> Transaction {
