@@ -25,15 +25,32 @@ install_packages() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$@" >&2
 }
 
-# Makes sure that there is a Rust toolchain and a C compiler (SQLite and zstd are built from C).
+# Makes sure that there is a Rust toolchain, a compiler for C and C++ (SQLite, zstd and Kafka's client
+# are built from source) and OpenSSL to link into the binary.
 ensure_toolchain() {
   if ! command -v cargo >/dev/null; then
     say "missing: cargo. Install Rust from https://rustup.rs, then run the command again;"
     say "the right version comes by itself (rust-toolchain.toml)."
     return 69
   fi
-  if ! command -v cc >/dev/null; then
+  if ! command -v cc >/dev/null || ! command -v c++ >/dev/null || ! command -v make >/dev/null; then
     install_packages build-essential
+  fi
+  # Told a library it does not have, the compiler answers with the bare name.
+  if [[ "$(cc -print-file-name=libssl.a)" != /* ]]; then
+    install_packages libssl-dev
+  fi
+  find_openssl
+}
+
+# Tells cargo where OpenSSL lies, if it is elsewhere than on Debian (.cargo/config.toml): an unchanged
+# environment spares building Kafka's client again.
+find_openssl() {
+  local library target
+  library="$(realpath "$(dirname "$(cc -print-file-name=libssl.a)")")"
+  target="$(rustc -vV | sed -n 's/^host: //p' | tr 'a-z-' 'A-Z_')"
+  if [[ "$library" != "/usr/lib/$(cc -dumpmachine)" ]]; then
+    export "${target}_OPENSSL_LIB_DIR=$library"
   fi
 }
 

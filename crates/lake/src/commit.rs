@@ -41,7 +41,7 @@ use manifests::ManifestCache;
 pub use orphans::Removed;
 
 /// How many times a commit is rebuilt because other writers won.
-const ATTEMPTS_MAX: u32 = 10;
+pub(crate) const ATTEMPTS_MAX: u32 = 10;
 
 /// How a table's metadata is kept small.
 #[derive(Debug, Clone)]

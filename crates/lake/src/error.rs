@@ -125,6 +125,19 @@ pub enum LakeError {
         /// What contradicts, and what to do.
         reason: String,
     },
+    /// A sink is to take over the positions of another name, and has some already.
+    #[error(
+        "table {table} has positions of sink `{new}` and of `{old}`, which `{new}` is to take over: \
+         remove `renamed_from` if `{new}` is to go on where it stands, or give the sink another name"
+    )]
+    NameTaken {
+        /// The table.
+        table: TableName,
+        /// The old name.
+        old: String,
+        /// The new name.
+        new: String,
+    },
     /// A query failed.
     #[error("query")]
     Query(#[source] Box<DataFusionError>),
@@ -181,6 +194,7 @@ impl Classify for LakeError {
                 ErrorClass::Transient
             }
             Self::NoLake { .. } | Self::UnknownTable { .. } => ErrorClass::Invalid,
+            Self::NameTaken { .. } => ErrorClass::Invalid,
             Self::RolledBack { .. } | Self::PositionsLost { .. } | Self::Mismatch { .. } => {
                 ErrorClass::Invalid
             }

@@ -37,6 +37,9 @@ const LINGER: Duration = Duration::from_millis(2);
 /// How long a topic that nobody knows may be new, before a record for it fails.
 const PROPAGATION_TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How often what is known of topics is asked anew: a topic that was missing is found again.
+const METADATA_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// How long a reader's full queue is left alone before more is fetched.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
@@ -68,6 +71,8 @@ impl Clients {
     /// What all clients share: brokers, TLS, login, request time-outs, logging.
     pub fn base(&self, role: &str) -> ClientConfig {
         let mut client = ClientConfig::new();
+        // The wrapper would take the level of a logger that we do not have.
+        client.set_log_level(RDKafkaLogLevel::Info);
         client
             .set("bootstrap.servers", self.config.brokers.join(","))
             .set("client.id", self.names.client_id(role))
@@ -76,7 +81,9 @@ impl Clients {
             .set("socket.keepalive.enable", "true")
             .set("reconnect.backoff.max.ms", millis(RECONNECT_PAUSE_MAX))
             .set("topic.metadata.propagation.max.ms", millis(PROPAGATION_TIME_MAX))
-            .set("log.connection.close", "false")
+            .set("topic.metadata.refresh.interval.ms", millis(METADATA_AGE_MAX))
+            // The only word of a broker that speaks TLS to a client that does not.
+            .set("log.connection.close", "true")
             .set("statistics.interval.ms", "0")
             .set("enable.metrics.push", "false")
             .set("security.protocol", self.protocol());

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::call::{self, CallError};
-use crate::client::{Clients, Connection, Observer};
+use crate::client::{Clients, Connection, Observer, TroubleKind};
 use crate::config::{Config, Settings};
 use crate::error::{KafkaError, Reason};
 use crate::names::Names;
@@ -136,17 +136,12 @@ fn cluster_id(
             connection.on_success();
             return Ok(LogId(uuid_of(&id)));
         }
-        let trouble = connection.trouble().map(Reason::from);
-        match trouble {
-            Some(refused @ (Reason::Login { .. } | Reason::Tls { .. })) => {
-                return Err(KafkaError::found(during, refused));
-            }
-            _ if Instant::now() < deadline => {}
-            Some(reason) => return Err(KafkaError::found(during, reason)),
-            None => {
-                let detail = "nothing came of the connection".to_owned();
-                return Err(KafkaError::found(during, Reason::Unreachable { detail }));
-            }
+        let trouble = connection.trouble();
+        // Waiting makes neither a password nor a certificate right.
+        let is_refused = trouble.as_ref().is_some_and(|trouble| trouble.kind >= TroubleKind::Tls);
+        if is_refused || Instant::now() >= deadline {
+            let silent = || Reason::Unreachable { detail: "nothing was said".to_owned() };
+            return Err(KafkaError::found(during, trouble.map_or_else(silent, Reason::from)));
         }
     }
 }

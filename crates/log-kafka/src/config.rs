@@ -163,6 +163,61 @@ impl Config {
 
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        Ok(())
+        let check = |holds: bool, key: &'static str, reason: &str| {
+            if holds { Ok(()) } else { Err(ConfigError { key, reason: reason.to_owned() }) }
+        };
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        let brokers = &self.brokers;
+        let is_address = |broker: &String| !broker.is_empty() && !broker.contains([',', ' ']);
+        check(!brokers.is_empty(), "brokers", "name at least one as host:port")?;
+        check(brokers.iter().all(is_address), "brokers", "each is one host:port")?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        let prefix = &self.topic_prefix;
+        check(prefix.bytes().all(legal), "topic_prefix", "use a-z A-Z 0-9 . _ -")?;
+        check(prefix.len() <= PREFIX_BYTES_MAX, "topic_prefix", "at most 64 bytes")?;
+        if let Some(tls) = &self.tls {
+            let both = tls.certificate.is_some() == tls.key.is_some();
+            check(both, "tls.certificate", "it takes a certificate and its key, or neither")?;
+        }
+        if let Some(sasl) = &self.sasl {
+            check(!sasl.username.is_empty(), "sasl.username", "name who logs in")?;
+        }
+        check(self.replication_factor != Some(0), "replication_factor", "at least 1")?;
+        let partitions = (1..=1000).contains(&self.positions_partitions);
+        check(partitions, "positions_partitions", "between 1 and 1000")?;
+        check((1..=1024).contains(&self.tasks_max), "tasks_max", "between 1 and 1024")?;
+        let within = |time: Duration, min, max| (min..=max).contains(&time);
+        // Kafka lets nobody ask for more than 15 minutes unless its brokers are told to.
+        let transaction = within(self.transaction_time_max, second / 2, 450 * second);
+        check(transaction, "transaction_time_max", "between 500 ms and 450 s")?;
+        let request = within(self.request_time_max, second, 300 * second);
+        check(request, "request_time_max", "between 1 s and 300 s")?;
+        let delivery = within(self.delivery_time_max, second, 24 * hour);
+        check(delivery, "delivery_time_max", "between 1 s and 24 h")?;
+        let session = within(self.session_time_max, second, hour);
+        check(session, "session_time_max", "between 1 s and 1 h")?;
+        let sizes = [
+            ("transaction_bytes_max", self.transaction_bytes_max),
+            ("append_bytes_max", self.append_bytes_max),
+            ("record_bytes_max", self.record_bytes_max),
+            ("queue_bytes_max", self.queue_bytes_max),
+            ("fetch_ahead_bytes_max", self.fetch_ahead_bytes_max),
+        ];
+        for (key, size) in sizes {
+            let holds = (ByteSize::kib(1)..=BYTES_MAX).contains(&size);
+            check(holds, key, "between 1 KiB and 900 MiB")?;
+        }
+        let fits = self.record_bytes_max <= self.transaction_bytes_max.min(self.append_bytes_max);
+        check(fits, "record_bytes_max", "at most append_bytes_max and transaction_bytes_max")?;
+        check(self.queue_records_max > 0, "queue_records_max", "at least 1")
     }
 }
+
+/// The longest prefix, in bytes: names of Kafka take 249.
+const PREFIX_BYTES_MAX: usize = 64;
+
+/// What librdkafka takes for a size, with room for what is beside the records.
+const BYTES_MAX: ByteSize = ByteSize::mib(900);
+
+#[cfg(test)]
+mod tests;

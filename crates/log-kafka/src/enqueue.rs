@@ -178,7 +178,7 @@ impl Enqueuer {
             let topic = self.cluster.names.topic(&partition.topic);
             let number = i32::try_from(partition.partition.0).unwrap_or(i32::MAX);
             for (place, record) in batch.iter().enumerate() {
-                let tag = Box::new(Tag::new(flight, (index, place), &record));
+                let mut tag = Box::new(Tag::new(flight, (index, place), &record));
                 let message = match &stopped {
                     None => message_of(&topic, number, record, tag),
                     Some(error) => {
@@ -186,7 +186,7 @@ impl Enqueuer {
                         continue;
                     }
                 };
-                if let Err((error, message)) = producer.send(message) {
+                if let Err((error, mut message)) = producer.send(message) {
                     message.delivery_opaque.refused(error.clone());
                     stopped = Some(error);
                 }
@@ -249,7 +249,7 @@ impl ClientContext for Reports {
 impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Tag>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: Box<Tag>) {
+    fn delivery(&self, result: &DeliveryResult<'_>, mut tag: Box<Tag>) {
         if result.is_ok() {
             self.connection.on_success();
             self.waiting.drain.add(tag.bytes());

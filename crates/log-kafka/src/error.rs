@@ -26,14 +26,14 @@ pub struct KafkaError {
     pub reason: Reason,
     /// What librdkafka returned.
     #[source]
-    pub source: Option<ClientError>,
+    pub source: Option<Box<ClientError>>,
 }
 
 impl KafkaError {
     /// Sorts an error of a call, with what the client last said about its connections.
     pub fn new(during: &'static str, source: ClientError, connection: &Connection) -> Self {
         let reason = Reason::of(&source, connection);
-        Self { during, reason, source: Some(source) }
+        Self { during, reason, source: Some(Box::new(source)) }
     }
 
     /// A failure that we found ourselves.
@@ -43,7 +43,7 @@ impl KafkaError {
 
     /// Returns librdkafka's code.
     pub fn code(&self) -> Option<RDKafkaErrorCode> {
-        self.source.as_ref().and_then(ClientError::rdkafka_error_code)
+        self.source.as_ref().and_then(|source| source.rdkafka_error_code())
     }
 
     /// Wraps it for the variants of the log's errors that hold an I/O error.

@@ -1,13 +1,51 @@
 //! The metrics of this crate, declared here only.
 
-use metrics::{Unit, counter, describe_counter};
+use std::time::Duration;
 
+use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+
+const OPEN_DURATION: &str = "millstream_log_kafka_open_duration_seconds";
+const TRANSACTION_DURATION: &str = "millstream_log_kafka_transaction_duration_seconds";
+const FAILED_TRANSACTIONS: &str = "millstream_log_kafka_failed_transactions_total";
 const HUNG_WRITERS: &str = "millstream_log_kafka_hung_writers_total";
+
+/// How a transaction ended that did not commit; the values of the label `outcome`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failed {
+    Aborted,
+    Fenced,
+    InDoubt,
+}
+
+impl Failed {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::Fenced => "fenced",
+            Self::InDoubt => "in_doubt",
+        }
+    }
+}
 
 /// Gives every metric its help text.
 pub fn describe() {
-    let help = "Producers given up because a call into librdkafka did not return.";
-    describe_counter!(HUNG_WRITERS, Unit::Count, help);
+    let seconds = Unit::Seconds;
+    describe_histogram!(OPEN_DURATION, seconds, "Time until a task was opened");
+    describe_histogram!(TRANSACTION_DURATION, seconds, "Time until a transaction was committed");
+    describe_counter!(FAILED_TRANSACTIONS, Unit::Count, "Transactions not committed, by outcome");
+    describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
+}
+
+pub(crate) fn opened(took: Duration) {
+    histogram!(OPEN_DURATION).record(took.as_secs_f64());
+}
+
+pub(crate) fn committed(took: Duration) {
+    histogram!(TRANSACTION_DURATION).record(took.as_secs_f64());
+}
+
+pub(crate) fn transaction_failed(outcome: Failed) {
+    counter!(FAILED_TRANSACTIONS, "outcome" => outcome.as_str()).increment(1);
 }
 
 pub(crate) fn writer_hung() {

@@ -19,9 +19,12 @@ use millstream_log::{Committed, OpenError, Opened, Owner, PositionRefused, Reade
 use millstream_model::{Epoch, LogPosition, Offset, TaskId, TopicPartition};
 use millstream_runtime::Context;
 use rdkafka::consumer::ConsumerGroupMetadata;
+use tokio::time::Instant;
 
 use crate::call::CallError;
 use crate::cluster::Cluster;
+use crate::kafka_log::KafkaLog;
+use crate::metrics;
 use crate::positions::record::TaskRecord;
 use crate::positions::{Entry, GroupOffset, Positions, PositionsTopic};
 use crate::reader;
@@ -60,6 +63,14 @@ impl Drop for Ownership {
             Some(count) if *count > 1 => *count -= 1,
             _ => drop(open.remove(&self.task)),
         }
+    }
+}
+
+impl KafkaLog {
+    /// Lets go of a task that left the configuration: it holds back no records from now on, but
+    /// what it committed stays. Its owner, should it still live, is fenced.
+    pub async fn release(&self, cx: &Context, task: &TaskId) -> Result<(), OpenError> {
+        self.tasks.release(cx, task).await
     }
 }
 
@@ -107,6 +118,7 @@ impl Tasks {
         if self.is_closed() {
             return Err(OpenError::Closed);
         }
+        let asked = Instant::now();
         self.check_inputs(cx, owner).await?;
         let ownership = self.own(&owner.task)?;
         let topic = self.positions.ensure_topic(cx).await?;
@@ -126,6 +138,7 @@ impl Tasks {
             consumed: if record.began { inputs.clone() } else { BTreeMap::new() },
             positions: standing.entry.positions,
         };
+        metrics::opened(asked.elapsed());
         let epoch = record.epoch;
         let (tasks, group) = (self.clone(), standing.group);
         let fate = Fate::Sound;
@@ -183,8 +196,7 @@ impl Tasks {
         Ok(slowest)
     }
 
-    /// Lets go of a task that left the configuration: it holds back no records from now on, but
-    /// what it committed stays. Its owner, should it still live, is fenced.
+    /// Lets go of a task; see [`KafkaLog::release`].
     pub(crate) async fn release(
         self: &Arc<Self>,
         cx: &Context,
@@ -206,7 +218,7 @@ impl Tasks {
 
     async fn check_inputs(&self, cx: &Context, owner: &Owner) -> Result<(), OpenError> {
         for input in &owner.inputs {
-            let found = self.cluster.describe(cx, &input.topic).await.map_err(CallError::from)?;
+            let found = self.cluster.describe(cx, &input.topic).await?;
             if found.is_none_or(|found| input.partition.0 >= found.partitions) {
                 return Err(OpenError::UnknownPartition(input.clone()));
             }

@@ -23,6 +23,7 @@ use millstream_runtime::{Context, TaskKind};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::call::{CallError, run};
@@ -48,6 +49,13 @@ const TOPIC_CONFIG: [(&str, &str); 4] = [
     ("delete.retention.ms", "86400000"),
 ];
 
+/// How long to wait before asking a group's coordinator again.
+const COORDINATOR_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many reads of positions may be under way: one that waits for a stranger's transaction must
+/// not hold up the tasks of other partitions, and a start must not make clients without bound.
+const READS_MAX: usize = 4;
+
 /// How long a transaction that its owner left may stay open beyond its time-out: the broker looks
 /// for those every ten seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
 const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -56,7 +64,10 @@ const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Positions {
     cluster: Arc<Cluster>,
-    table: Mutex<Option<Table>>,
+    /// One permit for each read at a time.
+    reads: Semaphore,
+    /// What earlier reads brought, with their clients.
+    idle: Mutex<Vec<Table>>,
 }
 
 /// The positions topic as it is now.
@@ -85,7 +96,7 @@ pub(crate) struct Group {
 impl Positions {
     /// Builds what reads the positions of a cluster's tasks.
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, table: Mutex::new(None) }
+        Self { cluster, reads: Semaphore::new(READS_MAX), idle: Mutex::default() }
     }
 
     /// Returns how long reading may take: a stranger's transaction may have to time out first.
@@ -188,19 +199,29 @@ impl Positions {
         let this = self.clone();
         let deadline = Instant::now() + self.time_max();
         let deadline = cx.deadline().map_or(deadline, |theirs| theirs.min(deadline));
+        let _permit = self.permit(cx).await?;
         let work = move || {
-            let mut slot = this.table.lock().unwrap_or_else(PoisonError::into_inner);
+            let idle = || this.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // Taken out while it is used: a client that failed is destroyed, not used again.
-            let mut table = match slot.take() {
+            let taken = idle().pop();
+            let mut table = match taken {
                 Some(table) => table,
                 None => Table::new(&this.cluster)?,
             };
             table.read(topic.id, &partitions, deadline)?;
             let answer = answer(&table);
-            *slot = Some(table);
+            let mut idle = idle();
+            if idle.len() < READS_MAX {
+                idle.push(table);
+            }
             Ok(answer)
         };
         run(cx, TaskKind("kafka_positions"), work).await
+    }
+
+    async fn permit(&self, cx: &Context) -> Result<SemaphorePermit<'_>, CallError> {
+        let permit = cx.run(self.reads.acquire()).await?;
+        Ok(permit.expect("nobody closes it"))
     }
 
     /// Reads what a group committed for some inputs, once no transaction on them is open.
@@ -210,6 +231,7 @@ impl Positions {
         group: String,
         inputs: Vec<TopicPartition>,
     ) -> Result<Group, CallError> {
+        let _permit = self.permit(cx).await?;
         let cluster = self.cluster.clone();
         let time_max = self.time_max();
         let work = move || {
@@ -247,7 +269,17 @@ fn committed(
         let (topic, number) = name(input);
         list.add_partition(&topic, number);
     }
-    let found = consumer.committed_offsets(list, time_max)?;
+    let deadline = Instant::now() + time_max;
+    let found = loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match consumer.committed_offsets(list.clone(), left.max(COORDINATOR_PAUSE)) {
+            // A new group's coordinator takes a moment to be found, or to move.
+            Err(error) if is_coordinator_away(&error) && !left.is_zero() => {
+                drop(consumer.poll(COORDINATOR_PAUSE));
+            }
+            found => break found?,
+        }
+    };
     let mut offsets = BTreeMap::new();
     for input in inputs {
         let (topic, number) = name(&input);
@@ -268,6 +300,18 @@ fn committed(
         offsets.insert(input, offset);
     }
     Ok(offsets)
+}
+
+fn is_coordinator_away(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            Code::NotCoordinator
+                | Code::CoordinatorNotAvailable
+                | Code::CoordinatorLoadInProgress
+                | Code::WaitingForCoordinator
+        )
+    )
 }
 
 /// Returns Kafka's number of a partition.

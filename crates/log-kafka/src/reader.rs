@@ -59,6 +59,8 @@ pub(crate) struct KafkaReader {
     observed: Option<Instant>,
     /// A record that was taken from the queue and did not fit the answer.
     held: Option<Held>,
+    /// Why nothing more comes: librdkafka says it once.
+    failed: Option<ClientError>,
 }
 
 impl fmt::Debug for KafkaReader {
@@ -111,6 +113,7 @@ impl KafkaReader {
             end: observed.end.offset,
             observed: None,
             held: None,
+            failed: None,
         })
     }
 
@@ -137,6 +140,7 @@ impl KafkaReader {
         let held = self.held.take();
         let mut taken = take(self.consumer(), held, bytes_max);
         self.held = taken.held.take();
+        self.failed = taken.failed.take().or(self.failed.take());
         let place = match taken.last {
             // The queue's place is behind the record that is held.
             Some(last) if self.held.is_some() => Some(last),
@@ -210,12 +214,12 @@ impl LogReader for KafkaReader {
             if !self.is_observed() {
                 self.observe(cx).await?;
             }
-            let mut taken = self.take(limits.bytes_max);
+            let taken = self.take(limits.bytes_max);
             if !taken.batches.is_empty() {
                 self.connection.on_success();
                 return Ok(self.fetched(taken));
             }
-            if let Some(error) = taken.failed.take() {
+            if let Some(error) = self.failed.clone() {
                 return Err(self.refusal(cx, error).await);
             }
             if begun.elapsed() >= limits.wait_max {
@@ -232,8 +236,10 @@ impl LogReader for KafkaReader {
             }
             let left = limits.wait_max.saturating_sub(begun.elapsed());
             let pause = if left.is_zero() { QUEUE_POLL } else { left.min(QUEUE_POLL) };
-            // A pause that ends without a wake is as good as one that is woken.
-            let _ = cx.run(tokio::time::timeout(pause, self.wake.notified())).await?;
+            match cx.run(tokio::time::timeout(pause, self.wake.notified())).await? {
+                // A pause that ends without a wake is as good as one that is woken.
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 }

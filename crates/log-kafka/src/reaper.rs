@@ -50,7 +50,7 @@ impl Drop for Reaper {
         self.clients = None;
         if let Some(thread) = self.thread.take() {
             // A panic in librdkafka's destructor has been reported by the panic hook.
-            let _ = thread.join();
+            drop(thread.join());
         }
     }
 }

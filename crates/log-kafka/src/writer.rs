@@ -13,14 +13,16 @@ use async_trait::async_trait;
 use futures::future::try_join_all;
 use millstream_log::{Consumed, PositionRefused, TransactError, Transaction, Writer};
 use millstream_model::position::SOURCE_POSITION_BYTES_MAX;
-use millstream_model::{LogPosition, Record, TopicName, TopicPartition};
+use millstream_model::{LogPosition, TopicName, TopicPartition};
 use millstream_runtime::Context;
 use millstream_runtime::crash_point::crash_point;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use tokio::time::Instant;
 
-use crate::call::CallError;
 use crate::error::KafkaError;
+use crate::message::record_len;
+use crate::metrics;
 use crate::open::{Ownership, Tasks};
 use crate::positions::PositionsTopic;
 use crate::positions::record::TaskRecord;
@@ -87,11 +89,13 @@ impl Writer for KafkaWriter {
         self.check(cx, &transaction).await?;
         let (batch, record) = self.batch(&transaction);
         self.fate = Fate::InDoubt;
+        let began = Instant::now();
         crash_point("kafka.before_commit");
         let committed = cx.run(self.producer.transact(batch)).await?;
         crash_point("kafka.after_commit");
         match committed {
             Ok(()) => {
+                metrics::committed(began.elapsed());
                 self.fate = Fate::Sound;
                 self.record = record;
                 for Consumed { partition, next } in transaction.consumed {
@@ -99,18 +103,7 @@ impl Writer for KafkaWriter {
                 }
                 Ok(())
             }
-            Err(Failure::Fenced(error)) => {
-                tracing::warn!(task = %self.ownership.task, %error, "a writer is fenced");
-                self.fate = Fate::Fenced;
-                Err(self.fenced())
-            }
-            Err(Failure::Aborted(error)) if is_refusal(&error) => {
-                self.fate = Fate::Sound;
-                Err(TransactError::Rejected(error.into_io()))
-            }
-            Err(Failure::Aborted(error) | Failure::InDoubt(error)) => {
-                Err(TransactError::Storage(error.into_io()))
-            }
+            Err(failure) => Err(self.give_up(failure)),
         }
     }
 }
@@ -118,6 +111,29 @@ impl Writer for KafkaWriter {
 impl KafkaWriter {
     fn fenced(&self) -> TransactError {
         TransactError::Fenced { task: self.ownership.task.clone() }
+    }
+
+    /// Says what became of a transaction that did not commit, or may not have.
+    fn give_up(&mut self, failure: Failure) -> TransactError {
+        match failure {
+            Failure::Fenced(error) => {
+                metrics::transaction_failed(metrics::Failed::Fenced);
+                tracing::warn!(task = %self.ownership.task, %error, "a writer is fenced");
+                self.fate = Fate::Fenced;
+                self.fenced()
+            }
+            Failure::Aborted(error) => {
+                metrics::transaction_failed(metrics::Failed::Aborted);
+                match is_refused_for_good(&error) {
+                    true => TransactError::Rejected(error.into_io()),
+                    false => TransactError::Storage(error.into_io()),
+                }
+            }
+            Failure::InDoubt(error) => {
+                metrics::transaction_failed(metrics::Failed::InDoubt);
+                TransactError::Storage(error.into_io())
+            }
+        }
     }
 
     /// Refuses what can be refused before anything is sent.
@@ -139,7 +155,7 @@ impl KafkaWriter {
         }
         let config = &self.tasks.cluster.config;
         let records = transaction.records.iter().flat_map(|(_, batch)| batch);
-        let largest = records.map(|record| record_bytes(&record)).max().unwrap_or(0);
+        let largest = records.map(|record| record_len(&record)).max().unwrap_or(0);
         for (bytes, limit) in [
             (transaction.records_bytes(), config.transaction_bytes_max),
             (largest, config.record_bytes_max),
@@ -178,7 +194,7 @@ impl KafkaWriter {
             let count = match counts.get(topic) {
                 Some(count) => *count,
                 None => {
-                    let found = self.tasks.cluster.topic(cx, topic).await.map_err(failed)?;
+                    let found = self.tasks.cluster.topic(cx, topic).await?;
                     let count = found.map_or(0, |found| found.partitions);
                     counts.insert(topic, count);
                     count
@@ -200,7 +216,7 @@ impl KafkaWriter {
     ) -> Result<(), TransactError> {
         let check = async |consumed: &Consumed| {
             let Consumed { partition, next } = consumed;
-            let found = self.tasks.cluster.describe(cx, &partition.topic).await.map_err(failed)?;
+            let found = self.tasks.cluster.describe(cx, &partition.topic).await?;
             match found {
                 Some(found) if found.id == next.topic => Ok(()),
                 Some(found) => {
@@ -239,21 +255,11 @@ impl KafkaWriter {
     }
 }
 
-/// Returns how large a record is for Kafka's limits, roughly.
-fn record_bytes(record: &Record<'_>) -> usize {
-    let headers = record.headers.iter().map(|(name, value)| name.len() + value.len());
-    record.key.map_or(0, <[u8]>::len) + record.value.map_or(0, <[u8]>::len) + headers.sum::<usize>()
-}
-
 /// Tells whether the same transaction would be rejected each time.
-fn is_refusal(error: &KafkaError) -> bool {
+fn is_refused_for_good(error: &KafkaError) -> bool {
     let code = error.code();
     matches!(
         code,
         Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::MessageBatchTooLarge)
     )
-}
-
-fn failed(error: impl Into<CallError>) -> TransactError {
-    error.into().into()
 }

@@ -232,7 +232,8 @@ pub enum TransactError {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The broker rejects a record, and would each time; nothing changed.
+    /// The broker rejects a record, and would each time; nothing was committed, but the task must be
+    /// opened again.
     #[error("log rejects a record")]
     Rejected(#[source] io::Error),
     /// The log is draining or closed; nothing changed.
@@ -252,8 +253,9 @@ impl TransactError {
     pub fn is_refusal(&self) -> bool {
         match self {
             Self::Full | Self::TooLarge { .. } | Self::UnknownPartition(_) => true,
-            Self::Position { .. } | Self::Rejected(_) | Self::Closed => true,
-            Self::Fenced { .. } | Self::Storage(_) | Self::Cancelled(_) => false,
+            Self::Position { .. } | Self::Closed => true,
+            Self::Fenced { .. } | Self::Rejected(_) => false,
+            Self::Storage(_) | Self::Cancelled(_) => false,
         }
     }
 }

@@ -18,6 +18,9 @@ Start here:
 Exit codes: 0 done, 1 not so, 64 usage, 65 bad data, 69 not available, 70 a bug of ours,
 73 cannot create, 74 I/O, 75 try again, 77 no permission, 78 configuration.";
 
+/// The data directory when nobody names one.
+const DATA_DEFAULT: &str = "./data";
+
 /// Takes behaviour events over HTTP, cleans them and puts each into a table, once and only once.
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, after_help = EXAMPLES, max_term_width = 100)]
@@ -33,8 +36,9 @@ pub(crate) struct Cli {
 /// What all commands understand.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
-    /// The data directory of the node: journal, tables and `node.json`.
-    #[arg(long, global = true, value_name = "DIR", default_value = "./data")]
+    /// The data directory of the node: journal, tables and `node.json`; without it `data` in the
+    /// current directory, also when a node runs elsewhere.
+    #[arg(long, global = true, value_name = "DIR", default_value = DATA_DEFAULT)]
     pub(crate) data: PathBuf,
     /// How results and errors are written: for people, or for machines.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
@@ -45,6 +49,37 @@ pub(crate) struct Global {
     /// How log lines are written.
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
     pub(crate) log_format: Format,
+}
+
+impl Global {
+    /// Returns the data directory as messages show it: which one it is, and whether it was named.
+    pub(crate) fn data_shown(&self) -> String {
+        // Without a current directory the relative path says all that is known.
+        let path = std::path::absolute(&self.data).unwrap_or_else(|_| self.data.clone());
+        match self.data_flag() {
+            Some(_) => path.display().to_string(),
+            None => format!("{} (the default, no --data was given)", path.display()),
+        }
+    }
+
+    /// Returns the flag that names the data directory; `None` for the default.
+    pub(crate) fn data_flag(&self) -> Option<String> {
+        let is_default = self.data == std::path::Path::new(DATA_DEFAULT);
+        (!is_default).then(|| format!("--data {}", self.data.display()))
+    }
+
+    /// Returns the line that runs a command on this data directory, as it works in this shell.
+    pub(crate) fn command(&self, command: &str) -> String {
+        let program = std::env::args_os().next();
+        let program = program.map_or_else(
+            || "millstream".to_owned(),
+            |program| program.to_string_lossy().into_owned(),
+        );
+        match self.data_flag() {
+            Some(flag) => format!("{program} {command} {flag}"),
+            None => format!("{program} {command}"),
+        }
+    }
 }
 
 /// For people or for machines.
@@ -103,7 +138,10 @@ Examples:
     #[command(after_help = "\
 Examples:
   millstream dlq --limit 5
-  millstream dlq --format json | jq -r .reason | sort | uniq -c")]
+  millstream dlq --format json | jq -r .reason | sort | uniq -c
+
+Oldest first, by the time of acceptance: the newest is the last line. Text cuts long values, JSON
+gives them whole.")]
     Dlq(DlqArgs),
 }
 

@@ -25,10 +25,15 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 async fn running_node(cx: &Context, global: &Global) -> Result<NodeInfo, Failure> {
     let node = find_node(cx, global).await?;
     node.ok_or_else(|| {
-        let message = format!("no node runs on data directory {}", global.data.display());
-        Failure::message(Code::Unavailable, message)
-            .with_hint("start one with `millstream run`, or name its directory with --data DIR")
+        let message = format!("no node runs on data directory {}", global.data_shown());
+        Failure::message(Code::Unavailable, message).with_hint(start_or_name(global))
     })
+}
+
+/// The hint where a command finds nothing on its data directory.
+fn start_or_name(global: &Global) -> String {
+    let run = global.command("run");
+    format!("start a node with `{run}`, or name the directory of another with --data DIR")
 }
 
 /// Finds the node that runs on the data directory; `None` when there is none, also when a crash

@@ -33,15 +33,13 @@ pub(crate) use admin::AdminConfig;
 pub(crate) use pipelines::PipelineSpec;
 pub(crate) use problem::{Colour, InvalidConfig};
 pub(crate) use sinks::SinkSpec;
-pub(crate) use source::Source;
+pub(crate) use source::{Located, Source};
 pub(crate) use topics::TopicSpec;
-#[cfg(test)]
-use units::format_duration;
-pub(crate) use units::parse_duration;
+pub(crate) use units::{format_duration, parse_duration};
 
 use problem::Problems;
 use source::Span;
-use value::Value;
+use value::{Keys, Value};
 
 /// The quickstart: what runs when there is no file.
 pub(crate) const QUICKSTART: &str = include_str!("../../../examples/quickstart.yaml");
@@ -72,11 +70,20 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, Copy, Default)]
 struct Places {
     collector_topic: Span,
+    /// Whether topics, pipelines and sinks are the quickstart's: their places are not in the file.
+    is_flow_default: bool,
     event_bytes_max: Option<Span>,
     append_bytes_max: Option<Span>,
     batch_bytes_max: Option<Span>,
     transaction_bytes_max: Option<Span>,
     tasks_max: Option<Span>,
+}
+
+impl Places {
+    /// Returns where the collector's topic stands, if the flow stands in no file.
+    fn collector_topic_beside_the_default_flow(&self) -> Option<Span> {
+        self.is_flow_default.then_some(self.collector_topic)
+    }
 }
 
 impl Config {
@@ -122,10 +129,12 @@ impl Config {
             Err(problem) => return Err(InvalidConfig { source, problems: vec![problem] }),
         };
         interpolate::interpolate(&mut root, lookup, &problems);
-        let config = decode(&Value::root(&root, &problems));
-        let config = config.inspect(|config| check::check(config, &problems));
-        match config {
-            Some(config) if problems.is_empty() => Ok(config),
+        let decoded = decode(&Value::root(&root, &problems));
+        if let Some((config, flow)) = &decoded {
+            check::check(config, *flow, &problems);
+        }
+        match decoded {
+            Some((config, _)) if problems.is_empty() => Ok(config),
             _ => Err(InvalidConfig { source, problems: problems.into_sorted() }),
         }
     }
@@ -133,29 +142,23 @@ impl Config {
 
 /// Decodes the root. `collector`, `admin` and `log` have defaults for each key; `topics`,
 /// `pipelines` and `sinks` belong together: a file that states one of them states them all.
-fn decode(root: &Value<'_>) -> Option<Config> {
+fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
     let mut fields = root.fields()?;
     let collector = fields.take("collector");
     let admin = fields.take("admin");
     let log = fields.take("log");
     let flow = [fields.take("topics"), fields.take("pipelines"), fields.take("sinks")];
-    fields.finish();
+    let keys = fields.finish();
 
-    let mut config = if flow.iter().any(Option::is_some) {
-        let [topics, pipelines, sinks] = flow;
-        Config {
-            topics: topics.and_then(|value| topics::topics(&value)).unwrap_or_default(),
-            pipelines: pipelines.and_then(|value| pipelines::pipelines(&value)).unwrap_or_default(),
-            sinks: sinks.and_then(|value| sinks::sinks(&value)).unwrap_or_default(),
-            collector: millstream_collector::Config::default(),
-            admin: AdminConfig::default(),
-            log: millstream_log::journal::Config::default(),
-            places: Places::default(),
-        }
+    let (mut config, whole) = if flow.iter().any(Option::is_some) {
+        stated_flow(flow, keys)
     } else {
         // What stands in the quickstart does not stand in this file.
-        Config { places: Places::default(), ..Config::quickstart() }
+        let places = Places { is_flow_default: true, ..Places::default() };
+        (Config { places, ..Config::quickstart() }, check::Flow::Whole)
     };
+    // The collector's topic may be what is misspelt.
+    let whole = if keys == Keys::Misspelt { check::Flow::Broken } else { whole };
     if let Some(value) = collector {
         config.places = Places {
             collector_topic: value.place_of("topic"),
@@ -177,7 +180,43 @@ fn decode(root: &Value<'_>) -> Option<Config> {
         };
         config.log = log::log(&value).unwrap_or_default();
     }
-    Some(config)
+    Some((config, whole))
+}
+
+/// Decodes the flow that a file states; the rest is at its defaults.
+fn stated_flow(
+    [topics, pipelines, sinks]: [Option<Value<'_>>; 3],
+    keys: Keys,
+) -> (Config, check::Flow) {
+    let stated = [&topics, &pipelines].map(|value| value.as_ref().map_or(0, Value::keys));
+    if keys == Keys::Understood {
+        let needs = |section: &str, user: &Option<Value<'_>>| {
+            if let Some(user) = user {
+                user.problem_at_name(format!("`{section}` is missing beside it"));
+            }
+        };
+        match (&topics, &pipelines) {
+            (None, Some(_)) => needs("topics", &pipelines),
+            (None, None) => needs("topics", &sinks),
+            (Some(_), None) => needs("pipelines", &sinks),
+            (Some(_), Some(_)) => {}
+        }
+    }
+    let is_missing = topics.is_none() || (pipelines.is_none() && sinks.is_some());
+    let config = Config {
+        topics: topics.and_then(|value| topics::topics(&value)).unwrap_or_default(),
+        pipelines: pipelines.and_then(|value| pipelines::pipelines(&value)).unwrap_or_default(),
+        sinks: sinks.and_then(|value| sinks::sinks(&value)).unwrap_or_default(),
+        collector: millstream_collector::Config::default(),
+        admin: AdminConfig::default(),
+        log: millstream_log::journal::Config::default(),
+        places: Places::default(),
+    };
+    // Nothing refers to a sink, so one that is left out misleads nobody.
+    let decoded = [config.topics.len(), config.pipelines.len()];
+    let flow =
+        if is_missing || decoded != stated { check::Flow::Broken } else { check::Flow::Whole };
+    (config, flow)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! the directory also when no node runs, and so that the next node sees what was renamed.
 
 pub(crate) mod renamed;
+pub(crate) mod takeover;
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -100,8 +101,11 @@ impl Flow {
         }
     }
 
-    /// Writes the flow in one step.
+    /// Writes the flow in one step, unless it stands there: a full disk is no reason not to start.
     pub(crate) fn write(&self, data: &Path) -> io::Result<()> {
+        if Self::read(data)?.is_some_and(|written| written == *self) {
+            return Ok(());
+        }
         let draft = data.join("flow.json.draft");
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');

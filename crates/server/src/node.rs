@@ -28,13 +28,17 @@ use crate::command::offline::open_journal;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::{Flow, renamed};
+use crate::flow::renamed::{self, Renames};
+use crate::flow::{Flow, takeover};
 use crate::observer::{Observed, Observer, Phase};
 use crate::presence::NodeInfo;
 use crate::role::{self, Built};
 
 /// How long topics may take to come about.
 const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long it may take to take over what stands under old names.
+const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A part of a node that runs until its context is cancelled.
 #[derive(Debug)]
@@ -106,12 +110,14 @@ impl Node {
             .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
         let log: Arc<dyn Log> = Arc::new(journal.clone());
         let flow = Flow::of(config);
-        nothing_was_renamed(&data, &flow)?;
+        nothing_was_renamed(&data, &flow, &Renames::of(config))?;
         ensure_topics(cx, config, &*log).await?;
-        flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
         let lake = Lake::open(&data.lake(), Seams::default())
             .await
             .map_err(|error| Failure::classified(error.class(), error))?;
+        // The flow knows the new names only: by then nothing stands under the old ones.
+        take_over_old_names(cx, config, &*log, &lake).await?;
+        flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
 
         let clean = role::clean::build(config, &log)?;
         let sink = role::sink::build(config, &log, &data)?;
@@ -201,17 +207,32 @@ async fn left_opening(mut status: watch::Receiver<TaskStatus>) {
     drop(status.wait_for(|status| status.state != TaskState::Opening).await);
 }
 
-/// Refuses a flow in which a pipeline or a sink of the last run goes by another name.
-fn nothing_was_renamed(data: &DataDir, flow: &Flow) -> Result<(), Failure> {
+/// Refuses a flow in which a pipeline or a sink of the last run goes by another name and does not
+/// say so.
+fn nothing_was_renamed(data: &DataDir, flow: &Flow, renames: &Renames) -> Result<(), Failure> {
     let last = Flow::read(data.path()).map_err(|error| {
         let hint = "it tells whether a pipeline or a sink was renamed; if none was since the last \
                     run, remove the file and start again";
         Failure::io(error, "read flow.json").with_hint(hint)
     })?;
     let Some(last) = last else { return Ok(()) };
-    renamed::check(&last, flow).map_err(|error| {
+    renamed::check(&last, flow, renames).map_err(|error| {
         let hint = error.hint();
         Failure::new(Code::Config, error).with_hint(hint)
+    })
+}
+
+/// Lets pipelines and sinks that were renamed go on where they stood.
+async fn take_over_old_names(
+    cx: &Context,
+    config: &Config,
+    log: &dyn Log,
+    lake: &Lake,
+) -> Result<(), Failure> {
+    let cx = cx.with_timeout(TAKEOVER_TIME_MAX);
+    takeover::take_over(&cx, config, log, lake).await.map_err(|error| match error.class() {
+        millstream_model::ErrorClass::Invalid => Failure::new(Code::Config, error),
+        class => Failure::classified(class, error),
     })
 }
 

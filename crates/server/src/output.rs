@@ -69,10 +69,15 @@ fn push_row(out: &mut String, row: &[String], widths: &[usize], numeric: &[bool]
     out.push('\n');
 }
 
+/// Tells whether a table would cut this cell.
+pub(crate) fn is_cut(cell: &str) -> bool {
+    cell.chars().nth(CELL_CHARS_MAX).is_some()
+}
+
 /// Cuts a cell and keeps it on one line.
 fn cut(cell: &str) -> String {
     let mut text: String = cell.chars().take(CELL_CHARS_MAX).map(visible).collect();
-    if cell.chars().count() > CELL_CHARS_MAX {
+    if is_cut(cell) {
         text.pop();
         text.push('…');
     }

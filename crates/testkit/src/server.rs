@@ -9,11 +9,12 @@
 //!
 //! Ports, files and command line are fixed when the server is made: a restart finds the same ones.
 
+mod group;
 mod home;
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -162,8 +163,12 @@ impl Server {
     /// Stops it in its tracks (`SIGSTOP`): its connections stay open, and nothing answers.
     pub fn pause(&mut self) -> Result<()> {
         self.signal(Signal::STOP)?;
-        let pid = self.pid().context("signalled above")?;
-        let stopped = patience::ask_until(SIGNAL_WITHIN, || Ok(is_stopped(pid)?.then_some(())))?;
+        let pid = Pid::from_child(self.process.as_ref().context("signalled above")?);
+        let stopped = patience::ask_until(SIGNAL_WITHIN, || {
+            // In `D` one waits in the kernel, for a disk or a stopped child, and stops on its way out.
+            let states = group::states(pid)?;
+            Ok(states.iter().all(|state| matches!(state, 'T' | 'D')).then_some(()))
+        })?;
         stopped.with_context(|| format!("{} does not stop", self.home.name()))
     }
 
@@ -212,10 +217,16 @@ impl Server {
     /// Forgets the process, which has been waited for, and ends what it may have left behind.
     fn ended(&mut self) -> Result<()> {
         let Some(process) = self.process.take() else { return Ok(()) };
-        match kill_process_group(Pid::from_child(&process), Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => self.home.unguard(),
-            Err(error) => Err(error).context("end what the server left behind"),
+        let pid = Pid::from_child(&process);
+        match kill_process_group(pid, Signal::KILL) {
+            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+            Err(error) => return Err(error).context("end what the server left behind"),
         }
+        let gone = patience::ask_until(SIGNAL_WITHIN, || {
+            Ok(group::states(pid)?.is_empty().then_some(()))
+        })?;
+        gone.with_context(|| format!("a child of {} does not die", self.home.name()))?;
+        self.home.unguard()
     }
 }
 
@@ -237,12 +248,4 @@ impl fmt::Debug for Recipe {
             .field("arguments", &self.arguments)
             .finish_non_exhaustive()
     }
-}
-
-/// Returns whether the kernel has stopped a process: all of it, not only taken the signal.
-fn is_stopped(pid: u32) -> Result<bool> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("look at the process")?;
-    // The state follows the name, which may hold anything, in brackets.
-    let state = stat.rsplit_once(") ").map(|(_, rest)| rest.starts_with('T'));
-    state.context("the process's state cannot be read")
 }

@@ -39,13 +39,15 @@ impl Rows {
     }
 
     fn text_rows(&self, rows_max: usize) -> Vec<Vec<String>> {
-        let options = FormatOptions::new().with_null("");
         let mut rows = Vec::new();
         for batch in &self.batches {
             let formatters: Vec<_> = batch
                 .columns()
                 .iter()
-                .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).ok())
+                .map(|column| {
+                    let options = options_of(column.data_type());
+                    ArrayFormatter::try_new(column.as_ref(), &options).ok()
+                })
                 .collect();
             for row in 0..batch.num_rows() {
                 if rows.len() == rows_max {
@@ -78,6 +80,19 @@ impl Rows {
         text.truncate(start + end);
         text.push('\n');
     }
+}
+
+/// Says how values of a type are shown: all times to the millisecond, so that they have one width.
+fn options_of(data_type: &DataType) -> FormatOptions<'static> {
+    let is_utc = |zone: &str| matches!(zone, "UTC" | "Z" | "+00:00");
+    let zoned = match data_type {
+        DataType::Timestamp(_, Some(zone)) if is_utc(zone) => "%Y-%m-%dT%H:%M:%S%.3fZ",
+        _ => "%Y-%m-%dT%H:%M:%S%.3f%:z",
+    };
+    FormatOptions::new()
+        .with_null("")
+        .with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.3f"))
+        .with_timestamp_tz_format(Some(zoned))
 }
 
 fn is_number(data_type: &DataType) -> bool {

@@ -13,5 +13,6 @@ mod crashes;
 mod durability;
 mod others;
 mod readers;
+mod renamed;
 mod sink;
 mod support;

@@ -17,7 +17,7 @@ fn a_task_of_two_partitions_is_taken_once_and_given_with_the_first_of_them() {
     assert_eq!(owned.take(vec![left.clone(), right.clone()]), [task(1)]);
     assert!(owned.take(vec![left.clone()]).is_empty());
     assert_eq!(owned.give(&[right]), [task(1)]);
-    assert!(owned.give(&[left.clone()]).is_empty());
+    assert!(owned.give(std::slice::from_ref(&left)).is_empty());
     assert_eq!(owned.take(vec![left]), [task(1)]);
 }
 

@@ -36,6 +36,9 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// Nobody answers.
     Unreachable,
+    /// The broker closes the connection at the first request, as one does that speaks only TLS; or
+    /// as one that is just starting or stopping.
+    Closed,
     /// One side speaks TLS and the other does not, or a certificate is not trusted.
     Tls,
     /// The password is not taken.
@@ -62,12 +65,21 @@ impl Connection {
             }
             _ => tracing::debug!(role = self.role, facility, message, "kafka client"),
         }
+        // What the broker closes at the first request is only logged, by its state.
+        if facility == "FAIL" && message.contains("in state APIVERSION_QUERY") {
+            self.remember(TroubleKind::Closed, message);
+        }
     }
 
     /// Takes an error that belongs to no call.
     pub fn on_error(&self, error: &ClientError, reason: &str) {
         tracing::debug!(role = self.role, %error, reason, "kafka client has trouble");
-        let Some(kind) = kind_of(error.rdkafka_error_code(), reason) else { return };
+        if let Some(kind) = kind_of(error.rdkafka_error_code(), reason) {
+            self.remember(kind, reason);
+        }
+    }
+
+    fn remember(&self, kind: TroubleKind, reason: &str) {
         let said = Trouble { kind, detail: short(reason), at: Instant::now() };
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         let hides = trouble.as_ref().is_some_and(|last| last.kind > said.kind && is_fresh(last));
@@ -97,10 +109,8 @@ fn kind_of(code: Option<Code>, reason: &str) -> Option<TroubleKind> {
         Code::Authentication | Code::SaslAuthenticationFailed => Some(TroubleKind::Login),
         Code::UnsupportedSASLMechanism | Code::IllegalSASLState => Some(TroubleKind::Login),
         Code::SSL => Some(TroubleKind::Tls),
-        // Said of a plaintext connection that the broker closes at the first request.
-        Code::BrokerTransportFailure if reason.contains("security.protocol") => {
-            Some(TroubleKind::Tls)
-        }
+        // A listener without TLS that does not even answer.
+        Code::BrokerTransportFailure if reason.contains("SSL") => Some(TroubleKind::Tls),
         Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve => {
             Some(TroubleKind::Unreachable)
         }

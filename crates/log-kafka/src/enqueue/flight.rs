@@ -83,8 +83,8 @@ struct Failed {
 impl State {
     fn resolve(&mut self) {
         let Some(done) = self.done.take() else { return };
-        // A client that went away does not take its append back.
-        let _ = done.send(self.result());
+        // A client that went away does not take its append back: nobody is there to be told.
+        drop(done.send(self.result()));
     }
 
     fn result(&mut self) -> Result<Vec<Appended>, EnqueueError> {
@@ -136,7 +136,7 @@ impl Tag {
     }
 
     /// Takes what became of the record.
-    pub(super) fn report(mut self: Box<Self>, result: &DeliveryResult<'_>, of: &Connection) {
+    pub(super) fn report(&mut self, result: &DeliveryResult<'_>, of: &Connection) {
         self.settle(match result {
             Ok(message) => Ok(Offset(u64::try_from(message.offset()).unwrap_or(0))),
             Err((error, message)) => {
@@ -152,7 +152,7 @@ impl Tag {
     }
 
     /// The record was not taken: it is surely not stored.
-    pub(super) fn refused(mut self: Box<Self>, error: ClientError) {
+    pub(super) fn refused(&mut self, error: ClientError) {
         let error = KafkaError::new(DURING, error, &Connection::silent());
         let outcome = RecordOutcome::Refused(error.class());
         self.settle(Err(Failed { error, outcome }));

@@ -176,6 +176,9 @@ impl From<Trouble> for Reason {
         let detail = trouble.detail;
         match trouble.kind {
             TroubleKind::Unreachable => Self::Unreachable { detail },
+            TroubleKind::Closed => {
+                Self::Tls { detail: format!("{detail}: the broker may speak only TLS") }
+            }
             TroubleKind::Tls => Self::Tls { detail },
             TroubleKind::Login => Self::Login { detail },
         }

@@ -31,7 +31,7 @@ pub(super) struct Taken {
     pub(super) last: Option<Place>,
     /// The record that came next and did not fit.
     pub(super) held: Option<Held>,
-    /// Why nothing more will come; only when nothing came.
+    /// Why nothing more will come.
     pub(super) failed: Option<ClientError>,
 }
 

@@ -2,10 +2,9 @@
 //!
 //! ```text
 //!   open ──▶ init ──▶ idle ──▶ begin, send all, offsets, commit ──▶ idle
-//!                       │                  │ failed
-//!                       │                  ├─▶ abort done, client sound ──▶ idle (refused)
+//!                       │                  │ failed: aborted for certain, fenced, or in doubt
 //!                       ▼                  ▼
-//!                     dropped ◀───────── in doubt, fenced: the client is destroyed
+//!                     dropped            the client is destroyed
 //! ```
 //!
 //! librdkafka commits the rest of a transaction when one record could not be taken, so every
@@ -42,7 +41,7 @@ const DELIVERY_POLL: Duration = Duration::from_millis(1);
 /// How a call of the producer ended when it did not succeed.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// Nothing was committed, and the producer may go on.
+    /// Nothing was committed for certain; the producer is destroyed all the same.
     Aborted(KafkaError),
     /// The producer is fenced: another one was opened, or its transaction took too long.
     Fenced(KafkaError),
@@ -85,6 +84,7 @@ impl Producer {
         // Finite calls add up to this; a thread that needs longer hangs inside librdkafka.
         let hang_time_max = (config.transaction_time_max + config.request_time_max) * 2;
         let thread = thread::Builder::new().name("kafka-writer".to_owned());
+        // Not joined: a call may hang inside librdkafka, and nobody shall hang with it.
         let spawned = thread.spawn(move || worker.run(&inbox));
         spawned.map_err(|error| {
             let detail = error.to_string();
@@ -145,14 +145,14 @@ impl Worker {
         loop {
             let (result, done) = match inbox.recv_timeout(IDLE_POLL) {
                 Ok(Command::Init(time_max, done)) => (self.init(time_max), done),
-                Ok(Command::Transact(batch, done)) => (self.transact(*batch), done),
+                Ok(Command::Transact(batch, done)) => (self.transact(&batch), done),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.client.poll(Duration::ZERO);
+                    self.client.poll(DELIVERY_POLL);
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let goes_on = matches!(result, Ok(()) | Err(Failure::Aborted(_)));
+            let goes_on = result.is_ok();
             // Whoever asked may have given up; then the next `open` learns what became of it.
             let (Ok(()) | Err(_)) = done.send(result);
             if !goes_on {
@@ -172,14 +172,16 @@ impl Worker {
         }
     }
 
-    fn transact(&self, batch: Batch) -> Result<(), Failure> {
+    fn transact(&self, batch: &Batch) -> Result<(), Failure> {
         let deadline = Instant::now() + self.transaction_time_max;
         self.client.context().take_failed();
         let begun = self.client.begin_transaction();
         begun.map_err(|error| self.sort("begin a transaction", error))?;
-        let filled = self.fill(&batch, deadline);
+        let filled = self.fill(batch, deadline);
         filled.or_else(|failed| self.abort(failed))?;
-        self.commit(deadline)
+        // Kafka waits twice as long as a transaction may take: a commit that is asked for at the
+        // last moment still has time to be answered.
+        self.commit(deadline + self.transaction_time_max / 2)
     }
 
     /// Hands over everything and waits until the brokers have it; nothing is committed yet.
@@ -194,19 +196,28 @@ impl Worker {
             sent.payload = value.as_deref();
             self.send(sent, deadline)?;
         }
+        self.deliver(deadline)?;
+        // Last: where a record failed, the client would only say that its state is wrong.
         for Offsets { group, offsets } in &batch.offsets {
             self.send_offsets(group, offsets, deadline)?;
         }
-        while self.client.in_flight_count() > 0 {
+        Ok(())
+    }
+
+    /// Waits until the brokers have every record.
+    fn deliver(&self, deadline: Instant) -> Result<(), KafkaError> {
+        loop {
+            // What is still queued after a failure would wait for the end of the transaction.
+            if let Some(failed) = self.client.context().take_failed() {
+                return Err(self.error(SENDING, failed));
+            }
+            if self.client.in_flight_count() == 0 {
+                return Ok(());
+            }
             if Instant::now() >= deadline {
-                let late = ClientError::Flush(Code::OperationTimedOut);
-                return Err(self.error("send a transaction", late));
+                return Err(self.error(SENDING, ClientError::Flush(Code::OperationTimedOut)));
             }
             self.client.poll(DELIVERY_POLL);
-        }
-        match self.client.context().take_failed() {
-            None => Ok(()),
-            Some(failed) => Err(self.error(SENDING, failed)),
         }
     }
 
@@ -349,3 +360,6 @@ impl ProducerContext for Reports {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -91,8 +91,7 @@ async fn moves_with_consent(config: &Config) -> Result<()> {
     let mut first = Worker::join(&log)?;
     first.until_it_owns(&cx, 4).await.context("the only worker owns everything")?;
     let mut second = Worker::join(&log)?;
-    let (left, right) =
-        futures::join!(first.until_it_owns(&cx, 2), second.until_it_owns(&cx, 2));
+    let (left, right) = futures::join!(first.until_it_owns(&cx, 2), second.until_it_owns(&cx, 2));
     left.context("the first worker gives half")?;
     right.context("the second worker gets half")?;
     ensure!(first.owned.is_disjoint(&second.owned), "{:?}, {:?}", first.owned, second.owned);
@@ -137,10 +136,8 @@ fn tasks_that_are_not_released_in_time_are_lost_to_others() -> Result<()> {
     let Some(bootstrap) = broker::bootstrap() else { return Ok(()) };
     block_on(async {
         let cx = Context::background().with_timeout(TEST_TIME_MAX);
-        let config = Config {
-            transaction_time_max: Duration::from_secs(1),
-            ..broker::config(&bootstrap)
-        };
+        let config =
+            Config { transaction_time_max: Duration::from_secs(1), ..broker::config(&bootstrap) };
         let log = log(&cx, &config).await?;
         let mut first = Worker::join(&log)?;
         first.until_it_owns(&cx, 4).await?;
@@ -163,9 +160,7 @@ fn a_group_of_the_classic_protocol_serves_where_brokers_have_no_other() -> Resul
     let properties = BTreeMap::from([protocols].map(|(key, value)| (key.into(), value.into())));
     let settings = kafka::Config { properties, ..kafka::Config::default() };
     let cluster = installed.start(&settings)?;
-    let config = Config {
-        session_time_max: Duration::from_secs(6),
-        ..broker::config(&cluster.bootstrap())
-    };
+    let config =
+        Config { session_time_max: Duration::from_secs(6), ..broker::config(&cluster.bootstrap()) };
     block_on(moves_with_consent(&config))
 }

@@ -16,8 +16,8 @@ use tokio::time::Instant;
 
 use crate::broker;
 
-const APPEND_BYTES_MAX: usize = 256 << 10;
-const TRANSACTION_BYTES_MAX: usize = 512 << 10;
+/// The most record bytes of an append and of a transaction; one record may be as large.
+const BYTES_MAX: usize = 512 << 10;
 
 /// How long a call to the broker may take.
 const CALL_TIME_MAX: Duration = Duration::from_secs(30);
@@ -35,8 +35,9 @@ struct KafkaSubject {
 impl KafkaSubject {
     fn new(bootstrap: &str) -> Result<Self> {
         let config = Config {
-            transaction_bytes_max: ByteSize(TRANSACTION_BYTES_MAX as u64),
-            append_bytes_max: ByteSize(APPEND_BYTES_MAX as u64),
+            transaction_bytes_max: ByteSize(BYTES_MAX as u64),
+            append_bytes_max: ByteSize(BYTES_MAX as u64),
+            record_bytes_max: ByteSize(BYTES_MAX as u64),
             ..broker::config(bootstrap)
         };
         let client = |isolation| -> Result<BaseConsumer> {
@@ -56,7 +57,7 @@ impl Subject for KafkaSubject {
     }
 
     fn limits(&self) -> Limits {
-        Limits { append_bytes_max: APPEND_BYTES_MAX, transaction_bytes_max: TRANSACTION_BYTES_MAX }
+        Limits { append_bytes_max: BYTES_MAX, transaction_bytes_max: BYTES_MAX }
     }
 
     async fn start(&mut self) -> Result<Arc<dyn Log>> {

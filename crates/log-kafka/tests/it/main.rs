@@ -3,6 +3,8 @@
 mod assignment;
 mod broker;
 mod conformance;
+mod errors;
+mod tasks;
 
 /// A runtime for one test.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

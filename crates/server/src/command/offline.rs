@@ -33,6 +33,11 @@ impl Offline {
         &self.journal
     }
 
+    /// Returns the log, for work on another thread.
+    pub(crate) fn shared_log(&self) -> Arc<dyn Log> {
+        Arc::new(self.journal.clone())
+    }
+
     /// Closes the log.
     pub(crate) async fn close(&self, _cx: &Context) -> Result<(), Failure> {
         let journal = self.journal.clone();
@@ -50,9 +55,10 @@ pub(crate) async fn open(cx: &Context, global: &Global) -> Result<Offline, Failu
     })?;
     let Some(flow) = flow else {
         let message =
-            format!("no node runs, or ever ran, on data directory {}", global.data.display());
-        return Err(Failure::message(Code::Unavailable, message)
-            .with_hint("start one with `millstream run`, or name its directory with --data DIR"));
+            format!("no node runs, or ever ran, on data directory {}", global.data_shown());
+        return Err(
+            Failure::message(Code::Unavailable, message).with_hint(super::start_or_name(global))
+        );
     };
     let config = Config {
         bytes_max: ByteSize(1 << 50),

@@ -19,19 +19,37 @@ pub(crate) async fn run(global: &Global, args: &QueryArgs) -> Result<Code, Failu
     let (dir, sql) = (DataDir::new(&global.data).lake(), args.sql.clone());
     let ask = move || Query::open(&dir)?.sql(&sql);
     let answered = spawn_blocking(TaskKind("query"), ask).join().await;
-    let rows = answered.map_err(|error| Failure::new(Code::Bug, error))?.map_err(failure)?;
+    let rows = answered.map_err(|error| Failure::new(Code::Bug, error))?;
+    let rows = rows.map_err(|error| failure(error, global))?;
     match global.format {
         Format::Text => output::print(&rows.to_text(ROWS_SHOWN_MAX))?,
         Format::Json => output::print_json(&rows.to_json())?,
     }
+    if rows.is_empty() {
+        output::say(&format!(
+            "nothing found in data directory {}; `{}` shows what is still on its way",
+            global.data_shown(),
+            global.command("reconcile"),
+        ));
+    }
     Ok(Code::Done)
 }
 
-fn failure(error: LakeError) -> Failure {
+fn failure(error: LakeError, global: &Global) -> Failure {
     match &error {
-        LakeError::NoLake { .. } => Failure::new(Code::Unavailable, error)
-            .with_hint("tables come with the first stored event; --data DIR names another place"),
-        LakeError::UnknownTable { .. } | LakeError::Query(_) => Failure::new(Code::BadData, error),
+        LakeError::NoLake { .. } => {
+            let message = format!("no tables in data directory {}", global.data_shown());
+            Failure::new(Code::Unavailable, anyhow::Error::new(error).context(message))
+                .with_hint(super::start_or_name(global))
+        }
+        LakeError::UnknownTable { .. } => {
+            let hint = format!(
+                "these are the tables of data directory {}; --data DIR names another",
+                global.data_shown()
+            );
+            Failure::new(Code::BadData, error).with_hint(hint)
+        }
+        LakeError::Query(_) => Failure::new(Code::BadData, error),
         LakeError::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
             Failure::new(Code::NoPermission, error)
         }

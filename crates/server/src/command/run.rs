@@ -103,19 +103,15 @@ fn say_ready(global: &Global, node: &Node) {
     }
     let now = DateTime::<Utc>::from_timestamp_millis(Clock::system().now().as_millis());
     let now = now.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true);
-    let data = global.data.display();
-    let flag = if global.data == std::path::Path::new("./data") {
-        String::new()
-    } else {
-        format!(" --data {data}")
-    };
     let event = format!(r#"{{"event":"page_view","user_id":"u1","timestamp":"{now}"}}"#);
     say(&format!(
         "\nmillstream is ready: takes events on http://{collector}/track, keeps them in {data}\n\
          health, metrics and status on http://{admin} (/readyz, /metrics, /api/v1/status)\n\n\
          Try:  curl -H 'content-type: application/json' -d '{event}' http://{collector}/track\n      \
-         millstream query{flag} \"SELECT * FROM events LIMIT 5\"\n",
+         {query} \"SELECT * FROM events LIMIT 5\"\n",
         collector = info.collector,
         admin = info.admin,
+        data = global.data.display(),
+        query = global.command("query"),
     ));
 }

@@ -7,7 +7,7 @@ use millstream_lake::{PartitionBy, TableName};
 use millstream_model::{ByteSize, TopicName};
 use millstream_pipeline::ColumnType;
 
-use super::problem::{Problems, did_you_mean};
+use super::problem::{Problems, closest, did_you_mean};
 use super::source::Located;
 use super::units::format_duration;
 use super::{Config, PipelineSpec, SinkSpec};
@@ -15,22 +15,43 @@ use super::{Config, PipelineSpec, SinkSpec};
 /// The most tasks that clean in one node.
 const TASKS_MAX: u32 = 64;
 
+/// Whether all that the file says of topics, pipelines and sinks could be decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Flow {
+    /// All of it.
+    Whole,
+    /// A part is missing, and that is reported: what refers to it is not at fault.
+    Broken,
+}
+
 /// Checks the whole.
-pub(super) fn check(config: &Config, problems: &Problems) {
-    topics_exist(config, problems);
+pub(super) fn check(config: &Config, flow: Flow, problems: &Problems) {
     for pipeline in &config.pipelines {
         pipeline_topics_differ(pipeline, problems);
+    }
+    for sink in &config.sinks {
+        partition_column_is_a_time(sink, problems);
+        rows_are_committed_in_time(sink, problems);
+    }
+    events_fit_the_log(config, problems);
+    if flow == Flow::Whole {
+        check_flow(config, problems);
+    }
+}
+
+/// Checks how topics, pipelines and sinks fit together.
+fn check_flow(config: &Config, problems: &Problems) {
+    topics_exist(config, problems);
+    for pipeline in &config.pipelines {
         dead_letter_topic_is_its_own(config, pipeline, problems);
     }
     pipelines_do_not_loop(config, problems);
     for sink in &config.sinks {
-        partition_column_is_a_time(sink, problems);
         sink_reads_what_is_written(config, sink, problems);
-        rows_are_committed_in_time(sink, problems);
     }
+    old_names_are_free(config, problems);
     tables_have_one_sink(config, problems);
     tasks_fit(config, problems);
-    events_fit_the_log(config, problems);
 }
 
 /// Every topic that is used is declared.
@@ -62,7 +83,10 @@ fn topics_exist(config: &Config, problems: &Problems) {
 }
 
 fn declare_it(name: &str, declared: &[&str]) -> String {
-    format!("{}; or declare it under `topics`", did_you_mean(name, declared))
+    match closest(name, declared) {
+        Some(candidate) => format!("did you mean `{candidate}`? If not, declare it under `topics`"),
+        None => format!("declare it under `topics`, which has {}", declared.join(", ")),
+    }
 }
 
 /// A pipeline does not read what it writes itself.
@@ -85,7 +109,18 @@ fn dead_letter_topic_is_its_own(config: &Config, pipeline: &PipelineSpec, proble
     let dead_letters = &pipeline.dead_letters;
     if dead_letters.value.as_str() == config.collector.topic {
         let message = format!("`{}` is where the collector appends", dead_letters.value);
-        problems.add(dead_letters.at, &dead_letters.path, message);
+        match config.places.collector_topic_beside_the_default_flow() {
+            None => problems.add(dead_letters.at, &dead_letters.path, message),
+            // The pipeline stands in no file of the user's: what clashes with it does.
+            Some(at) => {
+                let message = format!(
+                    "`{}` holds the dead letters of pipeline `{}`, which runs by default",
+                    dead_letters.value, pipeline.name.value
+                );
+                let hint = "take another topic, or state `topics`, `pipelines` and `sinks`";
+                problems.add_with_hint(at, "collector.topic", message, hint);
+            }
+        }
     }
     let other = config
         .pipelines
@@ -118,6 +153,35 @@ fn pipelines_do_not_loop(config: &Config, problems: &Problems) {
             if seen.insert(topic) {
                 open.extend(next.get(topic).into_iter().flatten().map(|after| &after.to.value));
             }
+        }
+    }
+}
+
+/// What is renamed from a name takes over all that stands there: the name is gone, and nobody
+/// else takes it over.
+fn old_names_are_free(config: &Config, problems: &Problems) {
+    let pipelines = config.pipelines.iter().map(|it| (&it.name, it.renamed_from.as_ref()));
+    old_names_of(&pipelines.collect::<Vec<_>>(), "pipeline", problems);
+    let sinks = config.sinks.iter().map(|it| (&it.name, it.renamed_from.as_ref()));
+    old_names_of(&sinks.collect::<Vec<_>>(), "sink", problems);
+}
+
+/// A name, and the one before it.
+type Renamed<'c> = (&'c Located<String>, Option<&'c Located<String>>);
+
+fn old_names_of(all: &[Renamed<'_>], kind: &str, problems: &Problems) {
+    for (at, (name, old)) in all.iter().enumerate() {
+        let Some(old) = old.filter(|old| old.value != name.value) else { continue };
+        if all.iter().any(|(other, _)| other.value == old.value) {
+            let message = format!("{kind} `{}` is there still", old.value);
+            let hint =
+                format!("remove the key, or the {kind} whose positions are to be taken over");
+            problems.add_with_hint(old.at, &old.path, message, hint);
+        }
+        let is_same = |other: &&Renamed<'_>| other.1.is_some_and(|it| it.value == old.value);
+        if let Some((other, _)) = all[..at].iter().find(is_same) {
+            let message = format!("{kind} `{}` is renamed from `{}` too", other.value, old.value);
+            problems.add(old.at, &old.path, message);
         }
     }
 }

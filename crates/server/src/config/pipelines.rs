@@ -6,7 +6,7 @@ use millstream_pipeline::{StepConfig, processor};
 use super::section::{Field, OutOfRange, decode};
 use super::source::Located;
 use super::steps::steps;
-use super::value::Value;
+use super::value::{Fields, Value};
 
 /// The longest name of a pipeline or sink; it is part of a task's id.
 const NAME_BYTES_MAX: usize = 64;
@@ -16,6 +16,8 @@ const NAME_BYTES_MAX: usize = 64;
 pub(crate) struct PipelineSpec {
     /// Its name; part of its tasks' ids, so that its positions stay with it.
     pub(crate) name: Located<String>,
+    /// What it was called before: its positions stand under that name.
+    pub(crate) renamed_from: Option<Located<String>>,
     /// The topic it reads.
     pub(crate) from: Located<TopicName>,
     /// What it does, in order.
@@ -51,6 +53,7 @@ pub(crate) fn pipelines(value: &Value<'_>) -> Option<Vec<PipelineSpec>> {
 fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
     check_name(&name, value);
     let mut fields = value.fields()?;
+    let renamed_from = renamed_from(&mut fields, &name);
     let from = fields.need("from").and_then(|value| value.topic());
     let steps = match fields.take("steps") {
         Some(value) => steps(&value),
@@ -63,7 +66,23 @@ fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
     });
     fields.finish();
     let (from, to, dead_letters) = (from?, to?, dead_letters?);
-    Some(PipelineSpec { name, from, steps: steps.unwrap_or_default(), to, dead_letters, worker })
+    let steps = steps.unwrap_or_default();
+    Some(PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker })
+}
+
+/// Decodes what a pipeline or a sink was called before.
+pub(super) fn renamed_from(
+    fields: &mut Fields<'_>,
+    name: &Located<String>,
+) -> Option<Located<String>> {
+    let value = fields.take("renamed_from")?;
+    let old = value.text()?;
+    check_name(&old, &value);
+    if old.value == name.value {
+        let hint = "give the name it had before, or remove the key";
+        value.problem_with_hint(format!("`{}` is the name it has now", old.value), hint);
+    }
+    Some(old)
 }
 
 /// Checks the name of a pipeline or a sink.

@@ -191,20 +191,28 @@ impl Diagnostic for Shown<'_> {
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
         let Span { start, end } = self.problem.at;
-        let label = LabeledSpan::new_primary_with_span(None, start..end);
+        // A label beyond the text would hide the whole report.
+        let end = end.min(self.source.inner().len());
+        let label = LabeledSpan::new_primary_with_span(None, start.min(end)..end);
         Some(Box::new(std::iter::once(label)))
     }
 }
 
 /// Returns a hint that names the closest of `known`, or lists them all.
 pub(crate) fn did_you_mean(written: &str, known: &[&str]) -> String {
-    let closest = known
+    match closest(written, known) {
+        Some(candidate) => format!("did you mean `{candidate}`?"),
+        None if known.is_empty() => "nothing is known here".to_owned(),
+        None => format!("known here: {}", known.join(", ")),
+    }
+}
+
+/// Returns the one of `known` that `written` is likely a misspelling of.
+pub(crate) fn closest<'k>(written: &str, known: &[&'k str]) -> Option<&'k str> {
+    known
         .iter()
         .map(|candidate| (strsim::damerau_levenshtein(written, candidate), *candidate))
         .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(written.len()) / 3);
-    match closest {
-        Some((_, candidate)) => format!("did you mean `{candidate}`?"),
-        None => format!("known here: {}", known.join(", ")),
-    }
+        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(written.len()) / 3)
+        .map(|(_, candidate)| candidate)
 }

@@ -7,7 +7,7 @@ use millstream_lake::{PartitionBy, TableName};
 use millstream_model::TopicName;
 use millstream_pipeline::{Column, ColumnType, Path, Schema, sink};
 
-use super::pipelines::check_name;
+use super::pipelines::{check_name, renamed_from};
 use super::problem::did_you_mean;
 use super::section::{Field, OutOfRange, decode};
 use super::source::{Located, Span};
@@ -18,6 +18,8 @@ use super::value::{Fields, Value};
 pub(crate) struct SinkSpec {
     /// Its name; part of its tasks' ids, so that its positions stay with it.
     pub(crate) name: Located<String>,
+    /// What it was called before: its positions stand under that name.
+    pub(crate) renamed_from: Option<Located<String>>,
     /// The topic it reads.
     pub(crate) from: Located<TopicName>,
     /// The table it fills.
@@ -107,6 +109,7 @@ pub(crate) fn sinks(value: &Value<'_>) -> Option<Vec<SinkSpec>> {
 fn sink(name: Located<String>, value: &Value<'_>) -> Option<SinkSpec> {
     check_name(&name, value);
     let mut fields = value.fields()?;
+    let renamed_from = renamed_from(&mut fields, &name);
     let from = fields.need("from").and_then(|value| value.topic());
     let table = fields.need("table").and_then(|value| table(&value));
     let partition_by = fields.take("partition_by").and_then(|value| partition_by(&value));
@@ -122,6 +125,7 @@ fn sink(name: Located<String>, value: &Value<'_>) -> Option<SinkSpec> {
     let (from, table) = (from?, table?);
     Some(SinkSpec {
         name,
+        renamed_from,
         from,
         table,
         partition_by,

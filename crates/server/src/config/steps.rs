@@ -70,13 +70,28 @@ pub(super) fn field(value: &Value<'_>) -> Option<String> {
     }
 }
 
-/// Decodes one field, or a list of them.
+/// Decodes a list of fields; one alone may stand without brackets.
 fn field_list(value: &Value<'_>) -> Option<Vec<String>> {
     match &value.node().kind {
-        Kind::Scalar(scalar) if !scalar.is_null() => Some(vec![field(value)?]),
+        Kind::Scalar(scalar) if !scalar.is_null() => Some(vec![single_field(value, scalar)?]),
         Kind::Sequence(_) => all(value.items()?.iter().map(field).collect()),
-        _ => value.expected("a list of fields, as in `[user_id, event]`"),
+        _ => value.expected("a field or a list of fields, as in `[user_id, event]`"),
     }
+}
+
+/// Decodes a field that stands where a list may: `a, b` is a list that lacks its brackets, and
+/// would be a field that no event has.
+fn single_field(value: &Value<'_>, scalar: &Scalar) -> Option<String> {
+    let is_list = |byte: char| byte == ',' || byte.is_whitespace();
+    if scalar.is_plain && scalar.text.contains(is_list) {
+        let parts = scalar.text.split(is_list).filter(|part| !part.is_empty());
+        let list = parts.collect::<Vec<_>>().join(", ");
+        let hint =
+            format!("put a list in brackets, as in `[{list}]`, and one such field in quotes");
+        value.problem_with_hint(format!("expected a field, found `{}`", scalar.text), hint);
+        return None;
+    }
+    field(value)
 }
 
 /// Decodes a section whose keys are paths of fields.

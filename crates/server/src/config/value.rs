@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use millstream_model::{ByteSize, TopicName};
 
-use super::problem::{Problems, did_you_mean};
+use super::problem::{Problems, closest, did_you_mean};
 use super::source::{Located, Span};
 use super::units::parse_duration;
 use super::yaml::{Entry, Kind, Node, Scalar};
@@ -23,7 +23,8 @@ pub(crate) struct Value<'n> {
     problems: &'n Problems,
 }
 
-/// A section on its way to becoming a struct: remembers which keys were asked for.
+/// A section on its way to becoming a struct: remembers which keys were asked for, and which of
+/// them were missing.
 #[derive(Debug)]
 pub(crate) struct Fields<'n> {
     entries: &'n [Entry],
@@ -31,6 +32,16 @@ pub(crate) struct Fields<'n> {
     path: String,
     problems: &'n Problems,
     known: Vec<&'static str>,
+    missing: Vec<&'static str>,
+}
+
+/// Whether every key of a section was understood.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// All of them.
+    Understood,
+    /// A key that is known is likely misspelt.
+    Misspelt,
 }
 
 impl<'n> Value<'n> {
@@ -77,6 +88,19 @@ impl<'n> Value<'n> {
         self.problems.add_with_hint(self.node.at, &self.path, message, hint);
     }
 
+    /// Reports a problem with the section as a whole, at its name.
+    pub(crate) fn problem_at_name(&self, message: impl Into<String>) {
+        self.problems.add(self.name_at, &self.path, message);
+    }
+
+    /// Returns how many keys this section has.
+    pub(crate) fn keys(&self) -> usize {
+        match &self.node.kind {
+            Kind::Mapping(entries) => entries.len(),
+            _ => 0,
+        }
+    }
+
     /// Keeps the place beside a decoded value.
     pub(crate) fn located<T>(&self, value: T) -> Located<T> {
         Located { value, at: self.node.at, path: self.path.clone() }
@@ -95,6 +119,7 @@ impl<'n> Value<'n> {
             path: self.path.clone(),
             problems: self.problems,
             known: Vec::new(),
+            missing: Vec::new(),
         })
     }
 
@@ -277,12 +302,11 @@ impl<'n> Fields<'n> {
         (!entry.value.is_null()).then(|| self.child(entry))
     }
 
-    /// Returns the value of a key that must be there.
+    /// Returns the value of a key that must be there; that it is not is reported at the end.
     pub(crate) fn need(&mut self, key: &'static str) -> Option<Value<'n>> {
         let value = self.take(key);
         if value.is_none() {
-            let message = format!("`{key}` is missing");
-            self.problems.add(self.name_at, &self.path, message);
+            self.missing.push(key);
         }
         value
     }
@@ -292,15 +316,26 @@ impl<'n> Fields<'n> {
         self.problems.add(self.name_at, &self.path, message);
     }
 
-    /// Reports every key that nobody asked for.
-    pub(crate) fn finish(self) {
+    /// Reports every key that nobody asked for, and every key that is missing and not merely
+    /// misspelt: one mistake is one problem.
+    pub(crate) fn finish(mut self) -> Keys {
+        let mut keys = Keys::Understood;
         for entry in self.entries {
-            if !self.known.contains(&entry.key.as_str()) {
-                let message = format!("unknown key `{}`", entry.key);
-                let hint = did_you_mean(&entry.key, &self.known);
-                self.problems.add_with_hint(entry.key_at, &self.path, message, hint);
+            if self.known.contains(&entry.key.as_str()) {
+                continue;
             }
+            if let Some(meant) = closest(&entry.key, &self.known) {
+                self.missing.retain(|key| *key != meant);
+                keys = Keys::Misspelt;
+            }
+            let message = format!("unknown key `{}`", entry.key);
+            let hint = did_you_mean(&entry.key, &self.known);
+            self.problems.add_with_hint(entry.key_at, &self.path, message, hint);
         }
+        for key in &self.missing {
+            self.problems.add(self.name_at, &self.path, format!("`{key}` is missing"));
+        }
+        keys
     }
 
     fn child(&self, entry: &'n Entry) -> Value<'n> {

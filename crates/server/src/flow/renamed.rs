@@ -1,11 +1,15 @@
-//! Finds pipelines and sinks that came back under another name.
+//! Finds pipelines and sinks that came back under another name without saying so.
 //!
 //! Positions and counts belong to tasks, and tasks carry the name of their pipeline or sink. Under
-//! a new name it would begin anew, and store everything that the log still holds once more.
+//! a new name it would begin anew, and store everything that the log still holds once more. What
+//! says `renamed_from` takes over what stands under the old name ([`super::takeover`]).
+
+use std::collections::BTreeMap;
 
 use thiserror::Error;
 
 use super::Flow;
+use crate::config::{Config, Located};
 
 /// A pipeline or a sink of the last run that goes by another name now.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -40,21 +44,55 @@ pub(crate) enum Renamed {
 impl Renamed {
     /// Returns what to do about it.
     pub(crate) fn hint(&self) -> String {
+        let why = "its positions stand under its name, so everything in the topic would be stored \
+                   again";
         match self {
             Self::Pipeline { old, new, .. } => format!(
-                "its positions stand under its name, so everything in the topic would be stored \
-                 again: call `pipelines.{new}` `{old}` again"
+                "{why}: add `renamed_from: {old}` to `pipelines.{new}`, or call it `{old}` again"
             ),
             Self::Sink { old, new, .. } => format!(
-                "its positions stand under its name, so everything in the topic would be stored \
-                 again: call `sinks.{new}` `{old}` again, or let it fill a new table"
+                "{why}: add `renamed_from: {old}` to `sinks.{new}`, call it `{old}` again, or let \
+                 it fill a new table"
             ),
         }
     }
 }
 
-/// Compares the flow of the last run with the next one.
-pub(crate) fn check(last: &Flow, next: &Flow) -> Result<(), Renamed> {
+/// What the configuration says was renamed: new names with the old ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Renames {
+    pub(crate) pipelines: BTreeMap<String, String>,
+    pub(crate) sinks: BTreeMap<String, String>,
+}
+
+impl Renames {
+    /// Takes the renames out of a configuration.
+    pub(crate) fn of(config: &Config) -> Self {
+        let pair = |name: &Located<String>, old: &Option<Located<String>>| {
+            Some((name.value.clone(), old.as_ref()?.value.clone()))
+        };
+        let pipelines = config.pipelines.iter().filter_map(|it| pair(&it.name, &it.renamed_from));
+        let sinks = config.sinks.iter().filter_map(|it| pair(&it.name, &it.renamed_from));
+        Self { pipelines: pipelines.collect(), sinks: sinks.collect() }
+    }
+
+    /// Returns the flow of the last run with the names of the next one.
+    fn applied_to(&self, last: &Flow) -> Flow {
+        let renamed = |renames: &BTreeMap<String, String>, name: &mut String| {
+            if let Some((new, _)) = renames.iter().find(|(_, old)| *old == name) {
+                name.clone_from(new);
+            }
+        };
+        let mut last = last.clone();
+        last.pipelines.iter_mut().for_each(|it| renamed(&self.pipelines, &mut it.name));
+        last.sinks.iter_mut().for_each(|it| renamed(&self.sinks, &mut it.name));
+        last
+    }
+}
+
+/// Compares the flow of the last run with the next one, in which `renames` are said to be.
+pub(crate) fn check(last: &Flow, next: &Flow, renames: &Renames) -> Result<(), Renamed> {
+    let last = &renames.applied_to(last);
     for old in &last.pipelines {
         if next.pipelines.iter().any(|pipeline| pipeline.name == old.name) {
             continue;

@@ -32,11 +32,12 @@ pub(crate) fn build(config: &Config, log: &Arc<dyn Log>) -> Result<Built, Failur
 }
 
 fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Settings {
-    let PipelineSpec { name, from, steps, to, dead_letters, worker } = pipeline;
+    let PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker } = pipeline;
+    let old_name = renamed_from.as_ref();
     let sink = config.sink_of(&to.value);
     Settings {
         task: processor_task(&name.value, partition),
-        renamed_from: None,
+        renamed_from: old_name.map(|old| processor_task(&old.value, partition)),
         input: TopicPartition::new(from.value.clone(), partition),
         output: to.value.clone(),
         dead_letters: dead_letters.value.clone(),

@@ -51,7 +51,7 @@ fn settings(config: &Config, spec: &SinkSpec) -> Settings {
     let name = &spec.name.value;
     let task = |partition| SinkTask {
         task: sink_task(name, partition),
-        renamed_from: None,
+        renamed_from: spec.renamed_from.as_ref().map(|old| sink_task(&old.value, partition)),
         input: TopicPartition::new(from.clone(), partition),
     };
     Settings {

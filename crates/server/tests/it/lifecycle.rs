@@ -1,6 +1,7 @@
 //! The life of a node: post, clean, store, query, reconcile, restart; drain and refusal.
 
 mod late;
+mod renamed;
 
 use std::net::TcpListener;
 use std::thread;
@@ -283,38 +284,6 @@ fn another_number_of_partitions_is_refused() {
         "{}",
         output.stderr
     );
-}
-
-#[test]
-fn a_pipeline_or_a_sink_under_another_name_is_refused() {
-    let quickstart = include_str!("../../../../examples/quickstart.yaml");
-    let mut sandbox = Sandbox::with_config(quickstart);
-    sandbox.start();
-    assert_eq!(sandbox.post(&events(0, 10)).0, 200);
-    sandbox.settle();
-    assert_eq!(sandbox.stop(), 0);
-    let file = sandbox.data().join("../millstream.yaml");
-    for (section, refusal) in [
-        ("pipelines", "pipeline `events` is gone and the new pipeline `renamed` reads"),
-        ("sinks", "sink `events` is gone and the new sink `renamed` fills the same table `events`"),
-    ] {
-        let key = format!("\n{section}:\n  events:\n");
-        assert!(quickstart.contains(&key), "the quickstart has no `{key}`");
-        let changed = quickstart.replace(&key, &format!("\n{section}:\n  renamed:\n"));
-        std::fs::write(&file, changed).unwrap();
-        let run = ["run", "-c", file.to_str().unwrap()];
-        let ports = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"];
-        let output = sandbox.run(&[run.as_slice(), ports.as_slice()].concat());
-        assert_eq!(output.code, 78, "{}", output.stderr);
-        assert!(output.stderr.contains(refusal), "{}", output.stderr);
-        assert!(output.stderr.contains("`events` again"), "{}", output.stderr);
-    }
-    // Called as before, it goes on where it was.
-    std::fs::write(&file, quickstart).unwrap();
-    sandbox.start();
-    assert_eq!(sandbox.post(&events(10, 10)).0, 200);
-    sandbox.settle();
-    assert_eq!(stored(&sandbox), 20);
 }
 
 #[test]

@@ -8,7 +8,9 @@
 
 mod commands;
 mod full;
+mod full_disk;
 mod kill;
 mod lifecycle;
+mod requirement;
 mod sandbox;
 mod validate;

@@ -35,6 +35,24 @@ impl Output {
     }
 }
 
+/// What an HTTP server answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status; 0 when the connection ended without one.
+    pub(crate) status: u16,
+    /// The status line and the headers, in lower case.
+    head: String,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    /// Returns the value of a header, named in lower case.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let mut lines = self.head.lines().filter_map(|line| line.split_once(": "));
+        lines.find_map(|(found, value)| (found == name).then_some(value))
+    }
+}
+
 /// Where a running node listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
@@ -46,6 +64,7 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     dir: TempDir,
+    data: PathBuf,
     args: Vec<String>,
     running: Option<(Child, Node)>,
 }
@@ -53,7 +72,9 @@ pub(crate) struct Sandbox {
 impl Sandbox {
     /// Makes an empty data directory.
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap(), args: Vec::new(), running: None }
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self { dir, data, args: Vec::new(), running: None }
     }
 
     /// Makes an empty data directory whose nodes run with a configuration.
@@ -65,9 +86,16 @@ impl Sandbox {
         sandbox
     }
 
+    /// Names another data directory, for nodes that run with a configuration.
+    pub(crate) fn with_config_and_data(yaml: &str, data: &Path) -> Self {
+        let mut sandbox = Self::with_config(yaml);
+        data.clone_into(&mut sandbox.data);
+        sandbox
+    }
+
     /// Returns the data directory.
     pub(crate) fn data(&self) -> PathBuf {
-        self.dir.path().join("data")
+        self.data.clone()
     }
 
     /// Returns the node, which runs.
@@ -192,10 +220,10 @@ impl Sandbox {
 
     /// Waits until something is so.
     pub(crate) fn wait_until(
-        &mut self,
+        &self,
         what: &str,
         patience: Duration,
-        mut is_so: impl FnMut(&mut Self) -> bool,
+        mut is_so: impl FnMut(&Self) -> bool,
     ) {
         let began = Instant::now();
         while !is_so(self) {
@@ -209,7 +237,7 @@ impl Sandbox {
     }
 
     /// Waits until nothing is in flight and the books balance.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn settle(&self) {
         self.wait_until("nothing is in flight", PATIENCE, |sandbox| {
             let output = sandbox.run(&["reconcile", "--format", "json"]);
             let Ok(books) = serde_json::from_str::<Value>(&output.stdout) else { return false };
@@ -235,6 +263,12 @@ impl Sandbox {
 
     /// Posts a body to the collector and returns status and body.
     pub(crate) fn post(&self, body: &str) -> (u16, String) {
+        let answer = self.post_for_answer(body);
+        (answer.status, answer.body)
+    }
+
+    /// Posts a body to the collector and returns the whole answer.
+    pub(crate) fn post_for_answer(&self, body: &str) -> Answer {
         let head = format!(
             "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
@@ -271,18 +305,20 @@ fn pause() {
 
 /// Asks an HTTP server and returns status and body.
 pub(crate) fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    exchange(address, &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    let answer = exchange(address, &request);
+    (answer.status, answer.body)
 }
 
-fn exchange(address: SocketAddr, request: &str) -> (u16, String) {
+fn exchange(address: SocketAddr, request: &str) -> Answer {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned());
-    (status.unwrap_or(0), body.unwrap_or_default())
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    Answer { status, head: head.to_ascii_lowercase(), body: body.to_owned() }
 }
 
 /// Returns the binary under test, without the environment's say in colours and logs.

@@ -58,3 +58,28 @@ fn text_is_aligned_cut_and_counted() {
     assert_eq!(lines[5], "3 rows");
     assert_eq!(rows.to_text(1).lines().last(), Some("1 of 3 rows"));
 }
+
+#[test]
+fn times_are_shown_to_the_millisecond_whatever_they_are() {
+    let micros = [1_795_341_600_000_000, 1_795_341_600_910_000, 1_795_341_600_000_001];
+    let times = |zone: Option<&str>| -> ArrayRef {
+        let times = TimestampMicrosecondArray::from(micros.to_vec());
+        match zone {
+            Some(zone) => Arc::new(times.with_timezone(zone)),
+            None => Arc::new(times),
+        }
+    };
+    let columns =
+        [("utc", times(Some("+00:00"))), ("here", times(Some("+02:00"))), ("naive", times(None))];
+    let batch = RecordBatch::try_from_iter(columns).unwrap();
+    let rows = Rows { schema: batch.schema(), batches: vec![batch] };
+    let text = rows.to_text(10);
+    let lines: Vec<&str> = text.lines().collect();
+    let line = |millis: &str| {
+        format!(
+            "2026-11-22T10:00:00.{millis}Z  2026-11-22T12:00:00.{millis}+02:00  \
+             2026-11-22T10:00:00.{millis}"
+        )
+    };
+    assert_eq!(lines[2..5], [line("000"), line("910"), line("000")]);
+}

@@ -49,7 +49,7 @@ fn an_append_resolves_with_the_last_of_its_records() {
 
 #[test]
 fn a_part_that_was_stored_is_told_record_by_record() {
-    let (append, [mut a, b, c]) = flight();
+    let (append, [mut a, mut b, c]) = flight();
     a.settle(Ok(Offset(7)));
     b.refused(ClientError::MessageProduction(Code::MessageSizeTooLarge));
     drop(c);
@@ -74,7 +74,7 @@ fn an_append_whose_producer_ended_is_unknown() {
 #[test]
 fn an_append_to_a_topic_that_is_gone_says_so() {
     let (append, tags) = flight();
-    for tag in tags {
+    for mut tag in tags {
         tag.refused(ClientError::MessageProduction(Code::UnknownTopicOrPartition));
     }
     let error = append.now_or_never().expect("all are reported").expect_err("none was stored");

@@ -19,7 +19,9 @@ fn flow(pipelines: &[FlowPipeline], sinks: &[FlowSink]) -> Flow {
 fn a_pipeline_that_reads_on_under_another_name_is_found() {
     let check = |next: &[FlowPipeline], expected: Option<&str>| {
         let last = flow(&[pipeline("shop", "raw")], &[]);
-        let found = check(&last, &flow(next, &[])).err().map(|renamed| renamed.to_string());
+        let found = check(&last, &flow(next, &[]), &Renames::default())
+            .err()
+            .map(|renamed| renamed.to_string());
         assert_eq!(found.as_deref(), expected, "{next:?}");
     };
     let renamed = "pipeline `shop` is gone and the new pipeline `store` reads the same topic `raw`";
@@ -36,7 +38,9 @@ fn a_pipeline_that_reads_on_under_another_name_is_found() {
 fn a_sink_that_fills_its_table_under_another_name_is_found() {
     let check = |next: &[FlowSink], expected: Option<&str>| {
         let last = flow(&[], &[sink("shop", "clean", "orders")]);
-        let found = check(&last, &flow(&[], next)).err().map(|renamed| renamed.to_string());
+        let found = check(&last, &flow(&[], next), &Renames::default())
+            .err()
+            .map(|renamed| renamed.to_string());
         assert_eq!(found.as_deref(), expected, "{next:?}");
     };
     let renamed = "sink `shop` is gone and the new sink `store` fills the same table `orders` \
@@ -46,4 +50,20 @@ fn a_sink_that_fills_its_table_under_another_name_is_found() {
     check(&[], None);
     check(&[sink("store", "clean", "orders_2")], None);
     check(&[sink("store", "other", "orders")], None);
+}
+
+#[test]
+fn what_says_that_it_was_renamed_is_no_surprise() {
+    let last = flow(&[pipeline("shop", "raw")], &[sink("shop", "clean", "orders")]);
+    let next = flow(&[pipeline("store", "raw")], &[sink("store", "clean", "orders")]);
+    let names = |old: &str| [("store".to_owned(), old.to_owned())].into();
+    let check = |pipeline: &str, sink: &str| {
+        let renames = Renames { pipelines: names(pipeline), sinks: names(sink) };
+        check(&last, &next, &renames).err().map(|renamed| renamed.hint())
+    };
+    assert_eq!(check("shop", "shop"), None);
+    let hint = check("shop", "other").unwrap();
+    assert!(hint.contains("add `renamed_from: shop` to `sinks.store`"), "{hint}");
+    let hint = check("other", "shop").unwrap();
+    assert!(hint.contains("add `renamed_from: shop` to `pipelines.store`"), "{hint}");
 }

@@ -5,6 +5,8 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
+use crate::requirement::lacks;
+
 /// The message ids that each reader found.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Rows {
@@ -21,8 +23,8 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Brings them into the cache if they are not there; `None` when they cannot be had, which
-    /// `MILLSTREAM_READERS_REQUIRED` makes a failure: a gate may not pass by skipping its proof.
+    /// Brings them into the cache if they are not there; `None`, after saying so, when they cannot
+    /// be had, which `MILLSTREAM_READERS_REQUIRED` makes a failure.
     pub(crate) fn install() -> Option<Self> {
         if let Some(python) = std::env::var_os("MILLSTREAM_PYTHON") {
             return Some(Self { python: PathBuf::from(python) });
@@ -30,8 +32,7 @@ impl Readers {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/python.sh");
         let output = Command::new(script).stderr(Stdio::inherit()).output().unwrap();
         if !output.status.success() {
-            let required = std::env::var_os("MILLSTREAM_READERS_REQUIRED").is_some();
-            assert!(!required, "PyIceberg and DuckDB are required and cannot be had here");
+            lacks("a Python with PyIceberg and DuckDB", "MILLSTREAM_READERS_REQUIRED");
             return None;
         }
         let python = String::from_utf8(output.stdout).unwrap();
