@@ -1,7 +1,8 @@
 //! The cleaner: runs every event of a batch through the steps and the schema, and writes what
 //! comes out straight into the batches of the next transaction.
 //!
-//! Plain synchronous code, without I/O and without a clock: the same batch gives the same outputs.
+//! Plain synchronous code, without I/O and without a clock: the same batch on the same state gives
+//! the same outputs.
 //! A panic inside a step is a bug of that step, not of the event's neighbours: it is caught, and
 //! the event goes to the dead letters.
 
@@ -10,12 +11,13 @@ use std::sync::Arc;
 
 use millstream_log::OffsetBatch;
 use millstream_model::partitioner::partition_of;
-use millstream_model::{Record, RecordBatchBuilder, TopicPartition};
+use millstream_model::{Record, RecordBatchBuilder, Timestamp, TopicPartition};
 use thiserror::Error;
 
 use crate::counts::Counts;
 use crate::dead_letter::{DeadLetter, Origin};
 use crate::event::{Event, EventBatch, EventBuffers, Limits};
+use crate::keyed_state::KeyedState;
 use crate::schema::Schema;
 use crate::step::{Step, StepConfig, StepContext, StepError, Verdict};
 
@@ -58,6 +60,20 @@ pub enum CleanerError {
     /// There are too many steps.
     #[error("a pipeline has at most {STEPS_MAX} steps, not {0}")]
     Count(usize),
+    /// More than one step keeps state.
+    #[error("step {place}: a pipeline has one step that keeps state, and it is step {first}")]
+    TwoStates {
+        /// The place of the first, from 1.
+        first: usize,
+        /// The place of the second, from 1.
+        place: usize,
+    },
+    /// A step keeps state, and nobody says where its changelog is.
+    #[error("step {place} keeps state and needs a changelog")]
+    NoChangelog {
+        /// Its place, from 1.
+        place: usize,
+    },
 }
 
 /// Steps and schema, compiled, with the buffers they use again and again.
@@ -70,6 +86,8 @@ pub struct Cleaner {
     router: Router,
     buffers: EventBuffers,
     texts: String,
+    /// There where a step keeps state.
+    state: Option<KeyedState>,
 }
 
 #[derive(Debug)]
@@ -95,6 +113,8 @@ pub struct Outputs {
     pub clean: Vec<RecordBatchBuilder>,
     /// Dead letters.
     pub dead: RecordBatchBuilder,
+    /// Changes of state.
+    pub changelog: RecordBatchBuilder,
     /// What was counted.
     pub counts: Counts,
 }
@@ -102,7 +122,8 @@ pub struct Outputs {
 impl Outputs {
     /// Returns the encoded size of all records, in bytes.
     pub fn bytes_len(&self) -> usize {
-        self.clean.iter().map(RecordBatchBuilder::bytes_len).sum::<usize>() + self.dead.bytes_len()
+        let clean: usize = self.clean.iter().map(RecordBatchBuilder::bytes_len).sum();
+        clean + self.dead.bytes_len() + self.changelog.bytes_len()
     }
 }
 
@@ -112,6 +133,7 @@ impl Cleaner {
         if settings.steps.len() > STEPS_MAX {
             return Err(CleanerError::Count(settings.steps.len()));
         }
+        let has_state = first_with_state(&settings.steps)?.is_some();
         let mut steps = Vec::with_capacity(settings.steps.len());
         for (place, config) in settings.steps.iter().enumerate().map(|(at, step)| (at + 1, step)) {
             let kind = config.kind();
@@ -130,6 +152,7 @@ impl Cleaner {
             router: if same { Router::Same } else { Router::ByKey { partitions } },
             buffers: EventBuffers::new(),
             texts: String::new(),
+            state: has_state.then(KeyedState::new),
         })
     }
 
@@ -148,7 +171,35 @@ impl Cleaner {
                 (0..partitions).map(|_| RecordBatchBuilder::new()).collect()
             }
         };
-        Outputs { clean, dead: RecordBatchBuilder::new(), counts: Counts::default() }
+        let (dead, changelog) = (RecordBatchBuilder::new(), RecordBatchBuilder::new());
+        Outputs { clean, dead, changelog, counts: Counts::default() }
+    }
+
+    /// Returns what the steps remember, if one of them does.
+    pub fn state(&self) -> Option<&KeyedState> {
+        self.state.as_ref()
+    }
+
+    /// Returns what the steps remember, to change it.
+    pub fn state_mut(&mut self) -> Option<&mut KeyedState> {
+        self.state.as_mut()
+    }
+
+    /// Starts a transaction at `now`: writes to the state that were not committed are dropped.
+    pub fn begin(&mut self, now: Timestamp) {
+        if let Some(state) = &mut self.state {
+            state.begin(now);
+        }
+    }
+
+    /// Ends the batches of a transaction: adds the changes of state to `outputs`.
+    pub fn finish(&mut self, outputs: &mut Outputs) {
+        if let Some(state) = &mut self.state {
+            for NamedStep { step, .. } in &self.steps {
+                step.settle(state, outputs.counts.read);
+            }
+            state.finish(&mut outputs.changelog);
+        }
     }
 
     /// Cleans every record of `batch`, which was read from `origin`, into `outputs`.
@@ -156,11 +207,11 @@ impl Cleaner {
         let mut events = EventBatch::new(batch, &mut self.buffers, self.limits);
         while let Some(item) = events.next_event() {
             outputs.counts.read += 1;
-            let cx = StepContext { accepted: item.record.timestamp };
             let judged = match item.event {
                 Ok(mut event) => {
-                    let verdict =
-                        judge(&self.steps, self.schema.as_ref(), &mut self.texts, &mut event, cx);
+                    let mut cx = StepContext::of_record(&item.record, self.state.as_mut());
+                    let (schema, texts) = (self.schema.as_ref(), &mut self.texts);
+                    let verdict = judge(&self.steps, schema, texts, &mut event, &mut cx);
                     verdict.map(|()| event)
                 }
                 Err(error) => Err(Refusal::malformed(&error)),
@@ -173,6 +224,7 @@ impl Cleaner {
                     outputs.counts.written += 1;
                 }
                 Err(Refusal::Filtered) => outputs.counts.filtered += 1,
+                Err(Refusal::Duplicate) => outputs.counts.deduplicated += 1,
                 Err(Refusal::Rejected { step, field, reason }) => {
                     let origin = Origin { partition: origin.clone(), offset: item.offset };
                     let pipeline = self.pipeline.clone();
@@ -205,9 +257,19 @@ impl Cleaner {
     }
 }
 
+/// Returns the place, from 1, of the one step that keeps state.
+pub(crate) fn first_with_state(steps: &[StepConfig]) -> Result<Option<usize>, CleanerError> {
+    let mut places = (1..).zip(steps).filter(|(_, step)| step.keeps_state()).map(|(at, _)| at);
+    match (places.next(), places.next()) {
+        (Some(first), Some(place)) => Err(CleanerError::TwoStates { first, place }),
+        (first, _) => Ok(first),
+    }
+}
+
 /// Why an event is not among the clean ones.
 enum Refusal {
     Filtered,
+    Duplicate,
     Rejected { step: String, field: Option<String>, reason: String },
 }
 
@@ -222,14 +284,15 @@ fn judge(
     schema: Option<&(String, Arc<Schema>)>,
     texts: &mut String,
     event: &mut Event<'_>,
-    cx: StepContext,
+    cx: &mut StepContext<'_>,
 ) -> Result<(), Refusal> {
     for NamedStep { name, step } in steps {
         // The event is thrown away if the step panics, so a half-made edit is never seen.
-        let verdict = catch_unwind(AssertUnwindSafe(|| step.apply(event, &cx)));
+        let verdict = catch_unwind(AssertUnwindSafe(|| step.apply(event, cx)));
         match verdict {
             Ok(Verdict::Keep) => {}
             Ok(Verdict::Filtered) => return Err(Refusal::Filtered),
+            Ok(Verdict::Duplicate) => return Err(Refusal::Duplicate),
             Ok(Verdict::Rejected { field, reason }) => {
                 let (step, reason) = (name.clone(), reason.into_owned());
                 return Err(Refusal::Rejected { step, field, reason });

@@ -35,6 +35,11 @@ impl Failure {
         Self { step: step.to_owned(), reason, class, blames_records: true }
     }
 
+    /// Notes that `step` refuses to go on, for a reason that is no error of a call.
+    pub(crate) fn refused(step: &str, class: ErrorClass, reason: String) -> Self {
+        Self { step: step.to_owned(), reason, class, blames_records: false }
+    }
+
     /// Notes that the log no longer has a record that it must keep.
     pub(crate) fn missing_record(partition: &TopicPartition, offset: Offset) -> Self {
         let reason = format!("rejected record {offset} of {partition} is not in the log any more");

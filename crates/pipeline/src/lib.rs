@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Start with [`event`], then [`step`], then [`cleaner`], which joins them and is plain synchronous
-//! code without I/O. [`processor`] and [`sink`] are the thin asynchronous shells that carry the
+//! code without I/O; what steps remember stands in [`keyed_state`]. [`processor`] and [`sink`] are the thin asynchronous shells that carry the
 //! guarantees: *in doubt, drop everything and reopen*. [`worker`] gives each task a thread.
 
 mod attempt;
@@ -21,6 +21,7 @@ pub mod datetime;
 pub mod dead_letter;
 pub mod event;
 pub mod failure;
+pub mod keyed_state;
 pub mod metrics;
 pub mod processor;
 pub mod schema;
@@ -35,9 +36,10 @@ pub use counts::Counts;
 pub use dead_letter::{DeadLetter, Origin};
 pub use event::{Event, EventBuffers, Path, RawValue};
 pub use failure::Failure;
+pub use keyed_state::KeyedState;
 pub use processor::Processor;
 pub use schema::{Column, ColumnType, RowReader, Schema};
 pub use sink::{Sink, SinkWorker};
-pub use status::{InputStatus, Stuck, TaskState, TaskStatus};
+pub use status::{InputStatus, Restoring, StateStatus, Stuck, TaskState, TaskStatus};
 pub use step::{Step, StepConfig, StepContext, Verdict};
 pub use worker::{PinnedTask, Worker};

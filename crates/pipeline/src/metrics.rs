@@ -5,15 +5,23 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use millstream_model::ErrorClass;
+use millstream_model::{ErrorClass, TaskId};
 
 use crate::counts::Counts;
-use crate::status::TaskStatus;
+use crate::status::{StateStatus, TaskStatus};
 
 /// Records that processors dealt with, by pipeline and outcome.
 pub const RECORDS: &str = "millstream_pipeline_records_total";
 /// Encoded bytes that processors read, by pipeline.
 pub const READ_BYTES: &str = "millstream_pipeline_read_bytes_total";
+/// Entries of keyed state that a task holds, by task.
+pub const STATE_ENTRIES: &str = "millstream_pipeline_state_entries";
+/// Memory that a task's keyed state takes, by task.
+pub const STATE_BYTES: &str = "millstream_pipeline_state_bytes";
+/// Ids that `dedupe` forgot before their time, because there were too many, by pipeline.
+pub const STATE_EVICTIONS: &str = "millstream_pipeline_state_early_evictions_total";
+/// Snapshots of keyed state, by outcome.
+pub const SNAPSHOTS: &str = "millstream_pipeline_state_snapshots_total";
 /// How long transactions of processors take.
 pub const TRANSACTION_DURATION: &str = "millstream_pipeline_transaction_duration_seconds";
 /// Failures of tasks, by error class.
@@ -29,6 +37,10 @@ pub const SINK_COMMIT_DURATION: &str = "millstream_pipeline_sink_commit_duration
 pub fn describe() {
     describe_counter!(RECORDS, Unit::Count, "Records that processors dealt with, by outcome");
     describe_counter!(READ_BYTES, Unit::Bytes, "Encoded bytes that processors read");
+    describe_gauge!(STATE_ENTRIES, Unit::Count, "Entries of keyed state that a task holds");
+    describe_gauge!(STATE_BYTES, Unit::Bytes, "Memory that a task's keyed state takes");
+    describe_counter!(STATE_EVICTIONS, Unit::Count, "Ids that `dedupe` forgot before their time");
+    describe_counter!(SNAPSHOTS, Unit::Count, "Snapshots of keyed state, by outcome");
     describe_histogram!(TRANSACTION_DURATION, Unit::Seconds, "How long transactions take");
     describe_counter!(FAILURES, Unit::Count, "Failures of tasks, by error class");
     describe_gauge!(LAG, Unit::Count, "Records that a task has not dealt with");
@@ -37,8 +49,12 @@ pub fn describe() {
 }
 
 pub(crate) fn committed(pipeline: &str, counts: &Counts, bytes: usize, took: Duration) {
-    let outcomes =
-        [("written", counts.written), ("rejected", counts.rejected), ("filtered", counts.filtered)];
+    let outcomes = [
+        ("written", counts.written),
+        ("rejected", counts.rejected),
+        ("filtered", counts.filtered),
+        ("deduplicated", counts.deduplicated),
+    ];
     for (outcome, count) in outcomes {
         if count > 0 {
             counter!(RECORDS, "pipeline" => pipeline.to_owned(), "outcome" => outcome)
@@ -56,6 +72,23 @@ pub(crate) fn sink_committed(sink: &str, rows: u64, took: Duration) {
 
 pub(crate) fn failure(class: ErrorClass) {
     counter!(FAILURES, "class" => class.as_str()).increment(1);
+}
+
+pub(crate) fn state(task: &TaskId, state: &StateStatus) {
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
+    let (entries, bytes) = (state.entries as f64, state.bytes as f64);
+    gauge!(STATE_ENTRIES, "task" => task.as_str().to_owned()).set(entries);
+    gauge!(STATE_BYTES, "task" => task.as_str().to_owned()).set(bytes);
+}
+
+pub(crate) fn evicted_early(pipeline: &str, ids: u64) {
+    if ids > 0 {
+        counter!(STATE_EVICTIONS, "pipeline" => pipeline.to_owned()).increment(ids);
+    }
+}
+
+pub(crate) fn snapshot(outcome: &'static str) {
+    counter!(SNAPSHOTS, "outcome" => outcome).increment(1);
 }
 
 pub(crate) fn lag(status: &TaskStatus) {

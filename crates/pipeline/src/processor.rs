@@ -9,13 +9,16 @@
 //!
 //! One transaction holds the clean records, the dead letters, the consumed position and the
 //! counts, so each record is dealt with exactly once. Records leave in the order they came (P1):
-//! there is one transaction at a time, and the next batch is fetched after it.
+//! there is one transaction at a time, and the next batch is fetched after it. Where a step keeps
+//! state, its changes are records of the same transaction, and opening rebuilds it from them.
 //!
 //! Nothing is ever skipped. What fails twice at one position is tried with half as much; a single
 //! record that fails for good goes to the dead letters with the reason; everything else waits and
 //! shows as *stuck*. A full dead-letter topic therefore stops the pipeline.
 
 mod gather;
+mod keeping;
+mod restore;
 mod session;
 
 use std::sync::Arc;
@@ -31,6 +34,8 @@ use crate::cleaner::{self, Cleaner, CleanerError};
 use crate::config_error::ConfigError;
 use crate::failure::Failure;
 use crate::status::{StatusReporter, TaskState, TaskStatus};
+
+pub use keeping::Keeping;
 
 /// How a processor works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +112,8 @@ pub struct Settings {
     pub dead_letter_partitions: u32,
     /// The steps.
     pub cleaner: cleaner::Settings,
+    /// Where the state of its steps is kept; there if and only if one of them keeps state.
+    pub keeping: Option<Keeping>,
     /// How long records are gathered for one transaction, up to `batch_bytes_max`: zero on a log
     /// whose transactions are cheap, well below `transaction_time_max` on one where they are not.
     pub transaction_interval: Duration,
@@ -129,6 +136,7 @@ pub struct Surroundings {
 #[derive(Debug)]
 pub struct Processor {
     log: Arc<dyn Log>,
+    clock: Clock,
     settings: Settings,
     owner: Owner,
     cleaner: Cleaner,
@@ -145,7 +153,12 @@ impl Processor {
     ) -> Result<(Self, watch::Receiver<TaskStatus>), CleanerError> {
         let Surroundings { log, clock, rng } = surroundings;
         let cleaner = Cleaner::new(&settings.cleaner)?;
-        let (reporter, status) = StatusReporter::new(settings.task.clone(), clock);
+        if let (Some(place), None) =
+            (cleaner::first_with_state(&settings.cleaner.steps)?, &settings.keeping)
+        {
+            return Err(CleanerError::NoChangelog { place });
+        }
+        let (reporter, status) = StatusReporter::new(settings.task.clone(), clock.clone());
         let owner = Owner {
             task: settings.task.clone(),
             inputs: vec![settings.input.clone()],
@@ -153,7 +166,7 @@ impl Processor {
         };
         let portion = Portion::new(to_usize(settings.config.batch_bytes_max));
         let attempts = Attempts::new(rng);
-        Ok((Self { log, settings, owner, cleaner, reporter, attempts, portion }, status))
+        Ok((Self { log, clock, settings, owner, cleaner, reporter, attempts, portion }, status))
     }
 
     /// Runs until `cx` is cancelled, then finishes the current transaction and returns.

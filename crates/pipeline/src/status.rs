@@ -69,6 +69,30 @@ pub struct TaskStatus {
     pub inputs: Vec<InputStatus>,
     /// The committed cumulative counts of all inputs together.
     pub counts: Counts,
+    /// What its steps remember; `None` where none of them does.
+    pub keyed: Option<StateStatus>,
+}
+
+/// What a task remembers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateStatus {
+    /// While the state is rebuilt: how far.
+    pub restoring: Option<Restoring>,
+    /// The number of entries.
+    pub entries: u64,
+    /// The memory that they take, in bytes.
+    pub bytes: u64,
+    /// Entries that were forgotten before their time, because there were too many, ever.
+    pub evicted_early: u64,
+}
+
+/// How far a state is rebuilt from its changelog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restoring {
+    /// Offsets read.
+    pub read: u64,
+    /// Offsets to read in all.
+    pub total: u64,
 }
 
 /// How far one input is read.
@@ -92,7 +116,13 @@ impl InputStatus {
 impl TaskStatus {
     /// Builds the status of a task that has not begun to open.
     pub fn new(task: TaskId) -> Self {
-        Self { task, state: TaskState::Opening, inputs: Vec::new(), counts: Counts::default() }
+        Self {
+            task,
+            state: TaskState::Opening,
+            inputs: Vec::new(),
+            counts: Counts::default(),
+            keyed: None,
+        }
     }
 
     /// Returns how many offsets are not yet dealt with, all inputs together.

@@ -1,10 +1,11 @@
 //! Steps: what a pipeline does to each event, one file each.
 //!
-//! A step is synchronous and pure: the same event and context give the same verdict and the same
-//! edits, so that an event cleaned again after a crash gives the same bytes. A step that rejects
-//! says which field is at fault and why, in words for the person who reads the dead letters.
+//! A step is synchronous and pure: the same event, context and state give the same verdict and the
+//! same edits, so that an event cleaned again after a crash gives the same bytes. A step that
+//! rejects says which field is at fault and why, in words for the person who reads the dead letters.
 
 pub mod cast;
+pub mod dedupe;
 pub mod default;
 pub mod filter;
 pub mod remove;
@@ -15,10 +16,11 @@ pub mod timestamp;
 use std::borrow::Cow;
 use std::fmt::Debug;
 
-use millstream_model::Timestamp;
+use millstream_model::{Headers, Record, Timestamp};
 use thiserror::Error;
 
 use crate::event::{EditError, Event, Malformed, Path, PathError};
+use crate::keyed_state::KeyedState;
 
 /// The most fields that one step names.
 pub const STEP_FIELDS_MAX: usize = 1000;
@@ -31,6 +33,8 @@ pub enum Verdict {
     Keep,
     /// The event is dropped on purpose, and counted.
     Filtered,
+    /// The event was seen before: it is dropped, and counted.
+    Duplicate,
     /// The event goes to the dead letters.
     Rejected {
         /// The path of the field at fault; `None` when no single one is.
@@ -55,17 +59,41 @@ impl Verdict {
     }
 }
 
-/// What a step may know beside the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StepContext {
+/// What a step may know beside the event, and what it may remember.
+#[derive(Debug)]
+pub struct StepContext<'c> {
     /// When the event was accepted.
     pub accepted: Timestamp,
+    /// The key of its record.
+    pub key: Option<&'c [u8]>,
+    /// The headers of its record.
+    pub headers: Headers<'c>,
+    /// The state of the pipeline's task; there where a step of the pipeline keeps state.
+    pub state: Option<&'c mut KeyedState>,
+}
+
+impl<'c> StepContext<'c> {
+    /// Builds the context of the event in `record`.
+    pub fn of_record(record: &Record<'c>, state: Option<&'c mut KeyedState>) -> Self {
+        let Record { timestamp, key, headers, .. } = *record;
+        Self { accepted: timestamp, key, headers, state }
+    }
+
+    /// Builds the context of an event about which nothing is known.
+    #[cfg(test)]
+    pub(crate) fn of_event_alone() -> Self {
+        Self { accepted: Timestamp::EPOCH, key: None, headers: Headers::EMPTY, state: None }
+    }
 }
 
 /// One step of a pipeline, compiled.
 pub trait Step: Debug + Send + Sync {
     /// Edits `event`, and decides whether it goes on. Pure: no I/O, no clock, no randomness.
-    fn apply(&self, event: &mut Event<'_>, cx: &StepContext) -> Verdict;
+    fn apply(&self, event: &mut Event<'_>, cx: &mut StepContext<'_>) -> Verdict;
+
+    /// Brings the state in order after a batch of `events` events: a step that keeps state
+    /// forgets here what it need not remember. Bounded by the number of events.
+    fn settle(&self, _state: &mut KeyedState, _events: u64) {}
 }
 
 /// A step as it is configured.
@@ -85,6 +113,8 @@ pub enum StepConfig {
     Timestamp(timestamp::Config),
     /// Drops events on purpose.
     Filter(filter::Config),
+    /// Drops events that were seen before.
+    Dedupe(dedupe::Config),
 }
 
 /// A step that cannot be built.
@@ -121,6 +151,14 @@ pub enum StepError {
         /// The limit.
         depth_max: usize,
     },
+    /// A number or a duration lies outside its range.
+    #[error("`{key}` is out of range; allowed: {range}")]
+    Range {
+        /// Its key.
+        key: &'static str,
+        /// What is allowed.
+        range: &'static str,
+    },
 }
 
 impl StepConfig {
@@ -134,7 +172,13 @@ impl StepConfig {
             Self::Cast(_) => "cast",
             Self::Timestamp(_) => "timestamp",
             Self::Filter(_) => "filter",
+            Self::Dedupe(_) => "dedupe",
         }
+    }
+
+    /// Returns whether the step remembers something from one event to the next.
+    pub fn keeps_state(&self) -> bool {
+        matches!(self, Self::Dedupe(_))
     }
 
     /// Checks the configuration.
@@ -152,6 +196,7 @@ impl StepConfig {
             Self::Cast(config) => Box::new(cast::Cast::new(config)?),
             Self::Timestamp(config) => Box::new(timestamp::ToTimestamp::new(config)?),
             Self::Filter(config) => Box::new(filter::Filter::new(config)?),
+            Self::Dedupe(config) => Box::new(dedupe::Dedupe::new(config)?),
         })
     }
 }

@@ -39,7 +39,7 @@ fn clean(cleaner: &mut Cleaner, values: &[&str]) -> (RecordBatch, Vec<DeadLetter
 struct Panics;
 
 impl Step for Panics {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         let path = crate::event::Path::parse("bad").unwrap();
         event.set(&path, |json| json.push('1')).unwrap();
         assert!(!event.is_changed() || event.remove(&path).is_err(), "a bug of the step");

@@ -2,8 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use bytes::Bytes;
 use millstream_log::{Consumed, Fetched, LogReader, TransactError, Transaction, Writer};
-use millstream_model::{ErrorClass, LogPosition, RecordBatchBuilder, TopicPartition};
+use millstream_model::{ErrorClass, LogPosition, RecordBatchBuilder, SourceId, TopicPartition};
 use millstream_runtime::crash_point::crash_point;
 use millstream_runtime::{Cancelled, Context};
 use tokio::time::Instant;
@@ -25,8 +26,8 @@ pub(super) struct Session {
     position: LogPosition,
     /// The committed counts.
     counts: Counts,
-    /// Where the task begins, until its first transaction notes it.
-    beginning: Option<Beginning>,
+    /// What the first transaction of the session notes beside its own positions.
+    notes: Vec<(SourceId, Bytes)>,
     /// When control records alone were committed last.
     gap_committed: Option<Instant>,
 }
@@ -75,26 +76,30 @@ impl Processor {
         Ok(())
     }
 
-    async fn open(&self, cx: &Context) -> Result<Session, Failure> {
+    async fn open(&mut self, cx: &Context) -> Result<Session, Failure> {
         let opened = self.log.open(cx, &self.owner).await;
         let opened = opened.map_err(|error| Failure::of("open", &error))?;
         let counts = Counts::of_committed(&opened.committed);
         let counts = counts.map_err(|error| Failure::of("open", &error))?;
+        self.restore(cx, &opened.committed).await?;
         let input = &self.settings.input;
         let bounds = self.log.bounds(cx, input).await;
         let bounds = bounds.map_err(|error| Failure::of("open", &error))?;
         let committed = opened.committed.consumed.get(input).copied();
         let position = committed.unwrap_or(bounds.start);
         let reader = self.reader_at(cx, position).await?;
-        let begins = !opened.committed.began;
-        let beginning = begins.then(|| Beginning::at(input.clone(), position.offset));
+        let mut notes = self.letting_go(&opened.committed)?;
+        if !opened.committed.began {
+            let beginning = Beginning::at(input.clone(), position.offset);
+            notes.push((Beginning::source_id(), beginning.encode()));
+        }
         self.reporter.update(|status| {
             let (next, end) = (position.offset, bounds.end.offset);
             status.inputs = vec![InputStatus { partition: input.clone(), next, end }];
             status.counts = counts;
         });
         let writer = opened.writer;
-        Ok(Session { writer, reader, position, counts, beginning, gap_committed: None })
+        Ok(Session { writer, reader, position, counts, notes, gap_committed: None })
     }
 
     async fn reader_at(
@@ -132,10 +137,12 @@ impl Processor {
         debug_assert!(counts.is_balanced(), "every record has one outcome");
         let counted = outputs.counts;
         let transaction = self.transaction(outputs, fetched.next, &counts);
+        let standing = self.standing_if_due(cx).await?;
         let began = Instant::now();
         if self.transact(cx, session, &transaction).await?.is_err() {
             return Ok(Outcome::Cancelled);
         }
+        self.keep(standing).await?;
         session.position = fetched.next;
         session.counts = counts;
         self.committed(session, fetched);
@@ -152,6 +159,7 @@ impl Processor {
         size: Fetch,
     ) -> Result<Outputs, Failure> {
         let mut outputs = self.cleaner.outputs(size.bytes);
+        self.cleaner.begin(self.clock.now());
         let input = &self.settings.input;
         let poison = self.portion.poison_at(position.offset).filter(|_| size.records == 1);
         if let Some(failure) = poison {
@@ -159,6 +167,7 @@ impl Processor {
                 let origin = Origin { partition: input.clone(), offset };
                 self.cleaner.reject(origin, record, failure, &mut outputs);
             }
+            self.cleaner.finish(&mut outputs);
             return Ok(outputs);
         }
         let cleaner = &mut self.cleaner;
@@ -168,9 +177,10 @@ impl Processor {
             for batch in &fetched.batches {
                 cleaner.clean(input, batch, &mut outputs);
             }
+            cleaner.finish(&mut outputs);
         }));
         match cleaned {
-            Ok(()) => Ok(outputs),
+            Ok(()) => self.readable_state().map(|()| outputs),
             Err(panic) => {
                 let reason = format!("panicked: {}", crate::cleaner::panic_message(&*panic));
                 Err(Failure::of_record("clean", ErrorClass::Bug, reason))
@@ -179,7 +189,9 @@ impl Processor {
     }
 
     fn transaction(&self, outputs: Outputs, next: LogPosition, counts: &Counts) -> Transaction {
-        let Self { settings, .. } = self;
+        let mut positions = vec![(Counts::source_id(), counts.encode())];
+        positions.extend(self.mark());
+        let settings = &self.settings;
         let number = settings.input.partition.0;
         let keeps_partition = self.cleaner.keeps_partition();
         let mut records = Vec::new();
@@ -194,11 +206,10 @@ impl Processor {
             push(&settings.output, partition, batch);
         }
         push(&settings.dead_letters, number % settings.dead_letter_partitions.max(1), outputs.dead);
-        Transaction {
-            records,
-            consumed: vec![self.consumed(next)],
-            positions: vec![(Counts::source_id(), counts.encode())],
+        if let Some(keeping) = &settings.keeping {
+            push(&keeping.changelog, number, outputs.changelog);
         }
+        Transaction { records, consumed: vec![self.consumed(next)], positions }
     }
 
     fn consumed(&self, next: LogPosition) -> Consumed {
@@ -215,9 +226,7 @@ impl Processor {
     ) -> Result<Result<(), Cancelled>, Failure> {
         let config = &self.settings.config;
         let mut transaction = transaction.clone();
-        if let Some(beginning) = &session.beginning {
-            transaction.positions.push((Beginning::source_id(), beginning.encode()));
-        }
+        transaction.positions.extend(session.notes.iter().cloned());
         loop {
             crash_point("processor.before_transact");
             let inner = Context::background().with_timeout(config.transaction_time_max);
@@ -225,7 +234,7 @@ impl Processor {
             match finish(cx, &inner, config.drain_timeout, work).await {
                 Ok(()) => {
                     crash_point("processor.after_transact");
-                    session.beginning = None;
+                    session.notes.clear();
                     return Ok(Ok(()));
                 }
                 Err(error @ TransactError::Full) => {
@@ -251,6 +260,9 @@ impl Processor {
         self.reporter.update(|status| {
             status.state = TaskState::Running;
             status.counts = session.counts;
+            if let Some(state) = &status.keyed {
+                crate::metrics::state(&status.task, state);
+            }
             if let Some(input) = status.inputs.first_mut() {
                 input.next = session.position.offset;
                 input.end = fetched.end;

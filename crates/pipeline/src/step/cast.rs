@@ -89,7 +89,7 @@ impl Cast {
 type Casted = Option<String>;
 
 impl Step for Cast {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for (field, to) in &self.fields {
             let value = match event.get(field) {
                 Ok(Some(value)) => value,

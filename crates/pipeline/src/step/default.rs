@@ -39,7 +39,7 @@ impl Default {
 }
 
 impl Step for Default {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for (path, json) in &self.fields {
             match event.is_missing_or_null(path) {
                 Ok(true) => {}

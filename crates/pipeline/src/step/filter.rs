@@ -109,7 +109,7 @@ impl Filter {
 }
 
 impl Step for Filter {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         let is_met = match self.condition.is_met(event) {
             Ok(is_met) => is_met,
             Err((field, error)) => return Verdict::malformed(field, &error),

@@ -24,7 +24,7 @@ impl Remove {
 }
 
 impl Step for Remove {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for field in &self.fields {
             if let Err(error) = event.remove(field) {
                 return Verdict::malformed(field, &error);

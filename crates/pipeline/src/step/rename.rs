@@ -42,7 +42,7 @@ impl Rename {
 }
 
 impl Step for Rename {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for (from, to) in &self.fields {
             match event.rename(from, to) {
                 Ok(Renamed::Moved | Renamed::Missing) => {}

@@ -24,7 +24,7 @@ impl Require {
 }
 
 impl Step for Require {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for field in &self.fields {
             let text = match event.get(field) {
                 Ok(value) => value.map(|value| value.text()),

@@ -16,13 +16,14 @@ pub(super) fn run(config: &StepConfig, json: &str) -> Made {
     let step = config.build().expect("the test's step");
     let mut buffers = EventBuffers::new();
     let mut event = buffers.read(json.as_bytes(), Limits::default()).expect("the test's event");
-    match step.apply(&mut event, &StepContext { accepted: Timestamp::EPOCH }) {
+    match step.apply(&mut event, &mut StepContext::of_event_alone()) {
         Verdict::Keep => {
             let mut out = Vec::new();
             event.write_to(&mut out);
             Made::Kept(String::from_utf8(out).expect("events are UTF-8"))
         }
         Verdict::Filtered => Made::Filtered,
+        Verdict::Duplicate => unreachable!("no state, no duplicate"),
         Verdict::Rejected { field, reason } => Made::Rejected(field, reason.into_owned()),
     }
 }

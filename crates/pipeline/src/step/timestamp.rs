@@ -28,7 +28,7 @@ impl ToTimestamp {
 }
 
 impl Step for ToTimestamp {
-    fn apply(&self, event: &mut Event<'_>, _cx: &StepContext) -> Verdict {
+    fn apply(&self, event: &mut Event<'_>, _cx: &mut StepContext<'_>) -> Verdict {
         for field in &self.fields {
             let value = match event.get(field) {
                 Ok(Some(value)) => value,

@@ -1,6 +1,7 @@
 //! Black-box tests of processors and sink workers, against the in-memory log.
 
 mod cleaning;
+mod dedupe;
 mod fixtures;
 mod fuzz;
 mod memory_sink;

@@ -62,6 +62,7 @@ impl Stage {
             ("events", PARTITIONS, TopicKind::Events),
             ("clean", PARTITIONS, TopicKind::Events),
             ("dead", 1, TopicKind::DeadLetters),
+            ("test-dedupe-changelog", PARTITIONS, TopicKind::Changelog),
         ] {
             let config = TopicConfig { partitions, kind, retention: None };
             let ensured = log.admin().ensure_topic(&cx, &topic_name(topic), &config).await;
@@ -184,6 +185,7 @@ pub(crate) fn settings(number: u32) -> Settings {
             input_partitions: PARTITIONS,
             output_partitions: PARTITIONS,
         },
+        keeping: None,
         transaction_interval: Duration::ZERO,
         config: Config::default(),
     }

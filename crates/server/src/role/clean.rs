@@ -50,6 +50,7 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
             input_partitions: config.partitions(&from.value),
             output_partitions: config.partitions(&to.value),
         },
+        keeping: None,
         // The journal syncs the transactions of all tasks together: waiting gains nothing.
         transaction_interval: std::time::Duration::ZERO,
         config: fitting(worker, config.log.transaction_bytes_max),

@@ -1,0 +1,228 @@
+//! Rebuilding state when a task is opened: from what is in memory, from a snapshot, from the
+//! changelog's beginning, whichever first proves to be whole.
+//!
+//! The fence of `open` has settled whatever an earlier owner, or an attempt of our own, had on
+//! its way, so the changelog ends where the state ends. Whether all of it was read is not
+//! believed but checked: the task's mark counts the transactions that wrote to it.
+
+use std::time::Duration;
+
+use millstream_log::{Bounds, Committed, FetchLimits, LogReader, ReaderError};
+use millstream_model::{ErrorClass, LogPosition, Offset, Timestamp, TopicPartition};
+use millstream_runtime::{Context, TaskKind, spawn_blocking};
+use millstream_state::{Change, Identity, MemoryStore, Store as _, WriteBatch};
+
+use super::Processor;
+use super::keeping::FINGERPRINT;
+use crate::failure::Failure;
+use crate::keyed_state::{KeyedState, Mark};
+use crate::status::Restoring;
+
+/// For how long a compacted changelog keeps its tombstones: Kafka's `delete.retention.ms`.
+const TOMBSTONES_KEPT: Duration = Duration::from_secs(24 * 3600);
+
+/// What is read at a time.
+const RESTORE_FETCH: FetchLimits =
+    FetchLimits { bytes_max: 1 << 20, wait_max: Duration::from_millis(500) };
+
+/// Where a state may be rebuilt from, the cheapest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// What an earlier session of this task left.
+    Memory,
+    Snapshot,
+    /// The changelog alone.
+    Beginning,
+}
+
+impl Processor {
+    /// Rebuilds the state of the steps, if they keep any.
+    pub(super) async fn restore(
+        &mut self,
+        cx: &Context,
+        committed: &Committed,
+    ) -> Result<(), Failure> {
+        let Some(changelog) = self.changelog() else { return Ok(()) };
+        if self.cleaner.state().is_none() {
+            return Ok(());
+        }
+        let mark = Mark::of_committed(committed).map_err(|error| Failure::of("open", &error))?;
+        self.check_partitions(mark)?;
+        let bounds = self.log.bounds(cx, &changelog).await;
+        let bounds = bounds.map_err(|error| Failure::of("restore", &error))?;
+        // A state that begins now needs nothing of what is trimmed already.
+        let since = mark.map_or(bounds.start.offset, |mark| mark.since);
+        self.state()?.set_since(since);
+        let mut reason = String::new();
+        for origin in [Origin::Memory, Origin::Snapshot, Origin::Beginning] {
+            let Some(from) = self.prepare(origin, &changelog, &bounds, since).await? else {
+                continue;
+            };
+            match self.log.reader(cx, &changelog, from).await {
+                Ok(reader) => self.replay(cx, reader, from, &bounds).await?,
+                Err(ReaderError::Position(refused)) => {
+                    tracing::warn!(%changelog, ?origin, %refused, "state is rebuilt from elsewhere");
+                    reason = refused.to_string();
+                    continue;
+                }
+                Err(error) => return Err(Failure::of("restore", &error)),
+            }
+            let Some(found) = self.missing_of(mark)? else {
+                let shown = self.state()?.status();
+                self.reporter.update(|status| status.keyed = Some(shown));
+                return Ok(());
+            };
+            tracing::warn!(%changelog, ?origin, reason = %found, "state is rebuilt from elsewhere");
+            reason = found;
+        }
+        Err(self.refused(&changelog, &reason))
+    }
+
+    /// Refuses a number of partitions under which keys go elsewhere than their state.
+    fn check_partitions(&self, mark: Option<Mark>) -> Result<(), Failure> {
+        let found = self.settings.cleaner.input_partitions;
+        match mark {
+            Some(Mark { partitions, .. }) if partitions != found => {
+                let reason = format!(
+                    "the state of this task is of {partitions} partitions, its input has {found}: \
+                     keys go to other partitions than what is remembered of them; let the \
+                     pipeline read a topic with {partitions} partitions, or take the step that \
+                     keeps state out, start once, and put it back to begin with an empty state"
+                );
+                Err(Failure::refused("restore", ErrorClass::Invalid, reason))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the state stand where reading is to go on; `None` when there is nothing to go on
+    /// from.
+    async fn prepare(
+        &mut self,
+        origin: Origin,
+        changelog: &TopicPartition,
+        bounds: &Bounds,
+        since: Offset,
+    ) -> Result<Option<LogPosition>, Failure> {
+        let now = self.clock.now();
+        // Behind deletions that a compacted topic may have forgotten, nothing old is of use.
+        let is_compacted = !self.log.admin().is_gapless();
+        let half = i64::try_from(TOMBSTONES_KEPT.as_millis() / 2).unwrap_or(i64::MAX);
+        let oldest = Timestamp::from_millis(now.as_millis().saturating_sub(half));
+        let written_after = is_compacted.then_some(oldest);
+        match origin {
+            Origin::Memory => {
+                let held = self.state()?.position();
+                let fresh = |as_of: &Timestamp| written_after.is_none_or(|limit| *as_of > limit);
+                Ok(held.filter(|(_, as_of)| fresh(as_of)).map(|(position, _)| position))
+            }
+            Origin::Snapshot => {
+                let identity = Identity {
+                    log: bounds.end.log,
+                    topic: bounds.end.topic,
+                    partition: changelog.partition.0,
+                    fingerprint: FINGERPRINT.to_owned(),
+                    written_after,
+                };
+                let Some(store) = self.load(identity).await? else { return Ok(None) };
+                let position = store.info().position;
+                self.state()?.reset(store, now);
+                Ok(position)
+            }
+            Origin::Beginning => {
+                if !is_compacted && bounds.start.offset > since {
+                    return Ok(None);
+                }
+                self.state()?.reset(MemoryStore::new(u64::MAX), now);
+                Ok(Some(bounds.start))
+            }
+        }
+    }
+
+    async fn load(&self, identity: Identity) -> Result<Option<MemoryStore>, Failure> {
+        let keeping = self.settings.keeping.as_ref();
+        let Some(snapshots) = keeping.and_then(|keeping| keeping.snapshots.clone()) else {
+            return Ok(None);
+        };
+        let mut loading =
+            spawn_blocking(TaskKind("state-load"), move || snapshots.load(&identity, u64::MAX));
+        let loaded = loading
+            .join()
+            .await
+            .map_err(|error| Failure::refused("restore", ErrorClass::Bug, error.to_string()))?;
+        loaded.map_err(|error| Failure::of("restore", &error))
+    }
+
+    /// Reads the changelog from `from` to the end, into the state.
+    async fn replay(
+        &mut self,
+        cx: &Context,
+        mut reader: Box<dyn LogReader>,
+        from: LogPosition,
+        bounds: &Bounds,
+    ) -> Result<(), Failure> {
+        let (mut next, end) = (from, bounds.end.offset);
+        let total = end.0.saturating_sub(from.offset.0);
+        while next.offset < end {
+            let fetched = reader.fetch(cx, RESTORE_FETCH).await;
+            let fetched = fetched.map_err(|error| Failure::of("restore", &error))?;
+            let mut batch = WriteBatch::new();
+            for (_, record) in fetched.batches.iter().flat_map(|batch| batch.iter()) {
+                let change = Change::decode(record);
+                change.map_err(|error| Failure::of("restore", &error))?.apply_to(&mut batch);
+            }
+            next = fetched.next;
+            let now = self.clock.now();
+            let state = self.state()?;
+            let restored = state.restored(&batch, next, now);
+            restored.map_err(|error| Failure::of("restore", &error))?;
+            let mut shown = state.status();
+            let read = next.offset.0.saturating_sub(from.offset.0).min(total);
+            shown.restoring = Some(Restoring { read, total });
+            self.reporter.update(|status| status.keyed = Some(shown));
+        }
+        Ok(())
+    }
+
+    /// Returns what the rebuilt state lacks, in words; `None` when it is whole.
+    fn missing_of(&mut self, mark: Option<Mark>) -> Result<Option<String>, Failure> {
+        let books = self.state()?.committed_books();
+        let books = books.map_err(|error| Failure::of("restore", &error))?;
+        Ok(match mark {
+            Some(Mark { transactions, .. }) if transactions != books.transactions => {
+                let found = books.transactions;
+                Some(format!("it shows {found} of {transactions} transactions"))
+            }
+            _ => None,
+        })
+    }
+
+    fn refused(&self, changelog: &TopicPartition, reason: &str) -> Failure {
+        let separator = if reason.is_empty() { "" } else { " (" };
+        let close = if reason.is_empty() { "" } else { ")" };
+        // Compacted, all of it is there: what is not to be seen yet will be.
+        let (class, remedy) = if self.log.admin().is_gapless() {
+            (
+                ErrorClass::Invalid,
+                "; restore the snapshots of the data directory, or take the step that keeps state \
+                 out of the pipeline, start once until events have passed, and put it back: it \
+                 then begins with an empty state",
+            )
+        } else {
+            (ErrorClass::Transient, "")
+        };
+        let reason = format!(
+            "the state of this task cannot be rebuilt: neither a snapshot nor the changelog \
+             {changelog} holds all of it{separator}{reason}{close}{remedy}"
+        );
+        Failure::refused("restore", class, reason)
+    }
+
+    fn state(&mut self) -> Result<&mut KeyedState, Failure> {
+        let state = self.cleaner.state_mut();
+        state.ok_or_else(|| {
+            let reason = "a task without state was asked for it".to_owned();
+            Failure::refused("restore", ErrorClass::Bug, reason)
+        })
+    }
+}
