@@ -61,7 +61,7 @@ impl Log for KafkaLog {
     }
 
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError> {
-        self.enqueuer.enqueue(records)
+        self.enqueuer.enqueue(&records)
     }
 
     async fn reader(
