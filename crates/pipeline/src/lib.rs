@@ -11,7 +11,8 @@
 //!
 //! Start with [`event`], then [`step`], then [`cleaner`], which joins them and is plain synchronous
 //! code without I/O. [`processor`] and [`sink`] are the thin asynchronous shells that carry the
-//! guarantees: *in doubt, drop everything and reopen*. [`worker`] gives each task a thread.
+//! guarantees: *in doubt, drop everything and reopen*. [`worker`] runs them where an assignment
+//! places them, each on its thread.
 
 mod attempt;
 pub mod cleaner;
