@@ -9,6 +9,8 @@
 //!   events-clean ──── fetch ─▶ sink worker (one per table) ─▶ Sink::commit ─▶ register in the log
 //! ```
 //!
+//! With Kafka the collector's journal is a spool, and [`spool`] forwards it: journal ─▶ Kafka.
+//!
 //! Start with [`event`], then [`step`], then [`cleaner`], which joins them and is plain synchronous
 //! code without I/O. [`processor`] and [`sink`] are the thin asynchronous shells that carry the
 //! guarantees: *in doubt, drop everything and reopen*. [`worker`] runs them where an assignment
@@ -26,6 +28,7 @@ pub mod metrics;
 pub mod processor;
 pub mod schema;
 pub mod sink;
+pub mod spool;
 pub mod status;
 pub mod step;
 pub mod worker;
@@ -39,6 +42,7 @@ pub use failure::Failure;
 pub use processor::Processor;
 pub use schema::{Column, ColumnType, RowReader, Schema};
 pub use sink::{Sink, SinkWorker};
+pub use spool::Forwarder;
 pub use status::{InputStatus, Stuck, TaskState, TaskStatus};
 pub use step::{Step, StepConfig, StepContext, Verdict};
 pub use worker::{PinnedTask, Worker};

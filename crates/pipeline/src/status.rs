@@ -69,6 +69,8 @@ pub struct TaskStatus {
     pub inputs: Vec<InputStatus>,
     /// The committed cumulative counts of all inputs together.
     pub counts: Counts,
+    /// When the oldest record that waits was accepted, if any does and the task knows.
+    pub oldest: Option<Timestamp>,
 }
 
 /// How far one input is read.
@@ -92,7 +94,8 @@ impl InputStatus {
 impl TaskStatus {
     /// Builds the status of a task that has not begun to open.
     pub fn new(task: TaskId) -> Self {
-        Self { task, state: TaskState::Opening, inputs: Vec::new(), counts: Counts::default() }
+        let (state, inputs) = (TaskState::Opening, Vec::new());
+        Self { task, state, inputs, counts: Counts::default(), oldest: None }
     }
 
     /// Returns how many offsets are not yet dealt with, all inputs together.
