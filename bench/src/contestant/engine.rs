@@ -98,7 +98,7 @@ fn start(cx: &Context, log: &Arc<dyn Log>, topics: &[TopicName], partition: u32)
             input_partitions: PARTITIONS,
             output_partitions: PARTITIONS,
         },
-        transaction_interval: std::time::Duration::ZERO,
+        transaction_interval: Duration::ZERO,
         config: Config::default(),
     };
     let surroundings =

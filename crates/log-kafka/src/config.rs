@@ -161,6 +161,12 @@ impl Config {
         self.transaction_time_max * 2
     }
 
+    /// Returns the time between two signs of life of a group's member, each of which also asks
+    /// what it still owns. Where the brokers set it, they do so at 5 s unless told otherwise.
+    pub fn heartbeat_interval(&self) -> Duration {
+        self.session_time_max / 5
+    }
+
     /// Checks every value against its range.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let check = |holds: bool, key: &'static str, reason: &str| {

@@ -78,14 +78,14 @@ impl Enqueuer {
     /// A partition must be known: from when the log was reached, or from whoever asked since.
     pub(crate) fn enqueue(
         &self,
-        records: Vec<(TopicPartition, RecordBatch)>,
+        records: &[(TopicPartition, RecordBatch)],
     ) -> Result<Append, EnqueueError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(EnqueueError::Closed);
         }
-        let size = self.check(&records)?;
+        let size = self.check(records)?;
         let (done, append) = Append::channel();
-        let flight = Flight::new(&records, Arc::clone(&self.waiting), done);
+        let flight = Flight::new(records, Arc::clone(&self.waiting), done);
         if size.records == 0 {
             flight.settle_empty();
             return Ok(append);
@@ -96,7 +96,7 @@ impl Enqueuer {
             self.replace(alive)?;
         }
         self.admit(size)?;
-        self.send(alive, &records, &flight);
+        self.send(alive, records, &flight);
         Ok(append)
     }
 

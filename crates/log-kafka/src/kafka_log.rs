@@ -1,6 +1,7 @@
 //! The log on Kafka: what implements the contract, part by part.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use millstream_log::{
@@ -61,7 +62,7 @@ impl Log for KafkaLog {
     }
 
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError> {
-        self.enqueuer.enqueue(records)
+        self.enqueuer.enqueue(&records)
     }
 
     async fn reader(
@@ -88,6 +89,10 @@ impl Log for KafkaLog {
         task: &TaskId,
     ) -> Result<Option<Committed>, ReaderError> {
         self.tasks.committed(cx, task).await
+    }
+
+    fn fence_pause(&self) -> Duration {
+        self.cluster.config.heartbeat_interval()
     }
 
     fn admin(&self) -> Arc<dyn LogAdmin> {

@@ -105,6 +105,15 @@ pub trait Log: Debug + Send + Sync {
         task: &TaskId,
     ) -> Result<Option<Committed>, ReaderError>;
 
+    /// Returns how long news of the assignment may be on their way to an owner that is fenced:
+    /// an owner waits that long before it opens the task again.
+    ///
+    /// Zero where the assignment never changes. On Kafka it is the time between two heartbeats
+    /// of the group: whoever lost the task in favour of the new owner hears so meanwhile.
+    fn fence_pause(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Returns the log's administration.
     fn admin(&self) -> Arc<dyn LogAdmin>;
 }

@@ -7,9 +7,10 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use millstream_model::{LogPosition, RecordBatch, Timestamp, TopicPartition};
+use millstream_model::{LogPosition, RecordBatch, Timestamp, TopicName, TopicPartition};
 use millstream_runtime::{Clock, Context, Rng};
 use tokio::sync::watch;
 
@@ -144,6 +145,17 @@ impl MemoryLog {
         self.shared.state().failures.push_back(outcome);
     }
 
+    /// Rejects what a topic's broker would: a transaction with more than `bytes_max` bytes of
+    /// records for one partition of `topic` commits nothing and ends its writer.
+    pub fn set_batch_bytes_max(&self, topic: &TopicName, bytes_max: usize) {
+        self.shared.state().batch_bytes_max.insert(topic.clone(), bytes_max);
+    }
+
+    /// Sets how long news of an assignment may be on their way; see [`Log::fence_pause`].
+    pub fn set_fence_pause(&self, pause: Duration) {
+        self.shared.state().fence_pause = pause;
+    }
+
     /// Stops making things durable: appends and transactions are accepted and wait.
     pub fn hold(&self) {
         self.shared.state().held = true;
@@ -160,6 +172,11 @@ impl MemoryLog {
     /// Makes unreadable what is older than its topic's retention and not needed by any task.
     pub fn maintain(&self) {
         self.shared.change(State::maintain);
+    }
+
+    /// Removes a topic with all its records, as somebody with Kafka's own tools may.
+    pub fn delete_topic(&self, topic: &TopicName) {
+        self.shared.change(|state| state.topics.remove(topic));
     }
 
     /// Lets go of a task that left the configuration, as a journal does after `orphan_hold`: it
@@ -270,6 +287,10 @@ impl Log for MemoryLog {
         let state = self.shared.state();
         state.check_open()?;
         Ok(state.committed(task))
+    }
+
+    fn fence_pause(&self) -> Duration {
+        self.shared.state().fence_pause
     }
 
     fn admin(&self) -> Arc<dyn LogAdmin> {

@@ -22,12 +22,14 @@ pub(crate) const GAP_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Attempts {
     backoff: Backoff,
+    rng: Rng,
     failures: u32,
 }
 
 impl Attempts {
-    pub(crate) fn new(rng: Rng) -> Self {
-        Self { backoff: Backoff::new(Settings::default(), rng), failures: 0 }
+    pub(crate) fn new(mut rng: Rng) -> Self {
+        let backoff = Backoff::new(Settings::default(), Rng::from_seed(rng.next_u64()));
+        Self { backoff, rng, failures: 0 }
     }
 
     /// Notes that the task moved on.
@@ -54,7 +56,14 @@ impl Attempts {
                 "task reopens");
             reporter.set(TaskState::Opening);
         }
+        cx.sleep(self.spread(failure.wait_min())).await?;
         self.backoff.wait(cx).await
+    }
+
+    /// Returns a time from `least` to half as much again: two that wait for each other differ.
+    fn spread(&mut self, least: Duration) -> Duration {
+        let nanos = u64::try_from(least.as_nanos() / 2).unwrap_or(u64::MAX);
+        least + Duration::from_nanos(self.rng.below(nanos.max(1)))
     }
 
     /// Returns whether the task is in trouble: its state shows that already.
@@ -109,7 +118,12 @@ impl Portion {
             if failure.blames_records() {
                 self.poison = Some((at, failure.clone()));
             }
-        } else if failures >= FAILURES_UNTIL_HALVED && class != ErrorClass::Overloaded {
+            return;
+        }
+        // What is refused for good will be refused again.
+        let is_refused = failure.blames_records() && class == ErrorClass::Invalid;
+        let is_due = failures >= FAILURES_UNTIL_HALVED && class != ErrorClass::Overloaded;
+        if is_refused || is_due {
             self.halve(fetched);
         }
     }

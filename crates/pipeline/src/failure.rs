@@ -1,5 +1,7 @@
 //! Why a task could not go on: the step, the class, and the reason for people.
 
+use std::time::Duration;
+
 use millstream_model::{Classify, ErrorClass, Offset, Timestamp, TopicPartition};
 use thiserror::Error;
 
@@ -17,6 +19,8 @@ pub struct Failure {
     class: ErrorClass,
     /// Whether the records at hand are at fault, not what is around them.
     blames_records: bool,
+    /// How long to wait at least before the next attempt.
+    wait_min: Duration,
 }
 
 impl Failure {
@@ -27,28 +31,46 @@ impl Failure {
             reason: with_causes(error),
             class: error.class(),
             blames_records: false,
+            wait_min: Duration::ZERO,
         }
+    }
+
+    /// Notes that the log refused, for good, what `step` made of the records at hand.
+    pub(crate) fn of_refusal(step: &str, error: &(impl std::error::Error + Classify)) -> Self {
+        Self { blames_records: true, ..Self::of(step, error) }
+    }
+
+    /// Takes care that the next attempt comes no sooner than in `pause`.
+    #[must_use]
+    pub(crate) fn after(self, pause: Duration) -> Self {
+        Self { wait_min: pause, ..self }
     }
 
     /// Notes that `step` cannot deal with the records it was given.
     pub(crate) fn of_record(step: &str, class: ErrorClass, reason: String) -> Self {
-        Self { step: step.to_owned(), reason, class, blames_records: true }
+        let wait_min = Duration::ZERO;
+        Self { step: step.to_owned(), reason, class, blames_records: true, wait_min }
     }
 
     /// Notes that `step` refuses to go on, for a reason that is no error of a call.
     pub(crate) fn refused(step: &str, class: ErrorClass, reason: String) -> Self {
-        Self { step: step.to_owned(), reason, class, blames_records: false }
+        Self { blames_records: false, ..Self::of_record(step, class, reason) }
     }
 
     /// Notes that the log no longer has a record that it must keep.
     pub(crate) fn missing_record(partition: &TopicPartition, offset: Offset) -> Self {
         let reason = format!("rejected record {offset} of {partition} is not in the log any more");
         let (class, blames_records) = (ErrorClass::Corrupt, false);
-        Self { step: "register".to_owned(), reason, class, blames_records }
+        let (step, wait_min) = ("register".to_owned(), Duration::ZERO);
+        Self { step, reason, class, blames_records, wait_min }
     }
 
     pub(crate) fn blames_records(&self) -> bool {
         self.blames_records
+    }
+
+    pub(crate) fn wait_min(&self) -> Duration {
+        self.wait_min
     }
 
     pub(crate) fn to_stuck(&self, since: Timestamp) -> Stuck {

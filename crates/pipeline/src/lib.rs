@@ -9,9 +9,12 @@
 //!   events-clean ──── fetch ─▶ sink worker (one per table) ─▶ Sink::commit ─▶ register in the log
 //! ```
 //!
+//! With Kafka the collector's journal is a spool, and [`spool`] forwards it: journal ─▶ Kafka.
+//!
 //! Start with [`event`], then [`step`], then [`cleaner`], which joins them and is plain synchronous
-//! code without I/O; what steps remember stands in [`keyed_state`]. [`processor`] and [`sink`] are the thin asynchronous shells that carry the
-//! guarantees: *in doubt, drop everything and reopen*. [`worker`] gives each task a thread.
+//! code without I/O; what steps remember stands in [`keyed_state`]. [`processor`] and [`sink`] are
+//! the thin asynchronous shells that carry the guarantees: *in doubt, drop everything and reopen*.
+//! [`worker`] runs them where an assignment places them, each on its thread.
 
 mod attempt;
 pub mod cleaner;
@@ -26,6 +29,7 @@ pub mod metrics;
 pub mod processor;
 pub mod schema;
 pub mod sink;
+pub mod spool;
 pub mod status;
 pub mod step;
 pub mod worker;
@@ -40,6 +44,7 @@ pub use keyed_state::KeyedState;
 pub use processor::Processor;
 pub use schema::{Column, ColumnType, RowReader, Schema};
 pub use sink::{Sink, SinkWorker};
+pub use spool::Forwarder;
 pub use status::{InputStatus, Restoring, StateStatus, Stuck, TaskState, TaskStatus};
 pub use step::{Step, StepConfig, StepContext, Verdict};
 pub use worker::{PinnedTask, Worker};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use metrics::{
     Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
 };
-use millstream_model::{ErrorClass, TaskId};
+use millstream_model::{ErrorClass, TaskId, Timestamp};
 
 use crate::counts::Counts;
 use crate::status::{StateStatus, TaskStatus};
@@ -26,6 +26,15 @@ pub const SNAPSHOTS: &str = "millstream_pipeline_state_snapshots_total";
 pub const TRANSACTION_DURATION: &str = "millstream_pipeline_transaction_duration_seconds";
 /// Failures of tasks, by error class.
 pub const FAILURES: &str = "millstream_pipeline_failures_total";
+/// Records that a spool dealt with, by outcome.
+pub const SPOOL_RECORDS: &str = "millstream_pipeline_spool_records_total";
+/// Encoded bytes that a spool forwarded.
+pub const SPOOL_BYTES: &str = "millstream_pipeline_spool_forwarded_bytes_total";
+/// How long a spool's transactions take.
+pub const SPOOL_TRANSACTION_DURATION: &str =
+    "millstream_pipeline_spool_transaction_duration_seconds";
+/// How long the oldest record of a spool has waited, by task.
+pub const SPOOL_OLDEST_AGE: &str = "millstream_pipeline_spool_oldest_age_seconds";
 /// Records that a task has not dealt with, by task.
 pub const LAG: &str = "millstream_pipeline_lag_records";
 /// Rows that sinks committed, by sink.
@@ -43,6 +52,10 @@ pub fn describe() {
     describe_counter!(SNAPSHOTS, Unit::Count, "Snapshots of keyed state, by outcome");
     describe_histogram!(TRANSACTION_DURATION, Unit::Seconds, "How long transactions take");
     describe_counter!(FAILURES, Unit::Count, "Failures of tasks, by error class");
+    describe_counter!(SPOOL_RECORDS, Unit::Count, "Records that a spool dealt with, by outcome");
+    describe_counter!(SPOOL_BYTES, Unit::Bytes, "Encoded bytes that a spool forwarded");
+    describe_histogram!(SPOOL_TRANSACTION_DURATION, Unit::Seconds, "How long they take");
+    describe_gauge!(SPOOL_OLDEST_AGE, Unit::Seconds, "How long a spool's oldest record has waited");
     describe_gauge!(LAG, Unit::Count, "Records that a task has not dealt with");
     describe_counter!(SINK_ROWS, Unit::Count, "Rows that sinks committed");
     describe_histogram!(SINK_COMMIT_DURATION, Unit::Seconds, "How long commits of sinks take");
@@ -95,4 +108,22 @@ pub(crate) fn lag(status: &TaskStatus) {
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a double")]
     let lag = status.lag() as f64;
     gauge!(LAG, "task" => status.task.as_str().to_owned()).set(lag);
+}
+
+pub(crate) fn spooled(forwarded: u64, refused: u64, bytes: usize, took: Duration) {
+    for (outcome, count) in [("forwarded", forwarded), ("refused", refused)] {
+        if count > 0 {
+            counter!(SPOOL_RECORDS, "outcome" => outcome).increment(count);
+        }
+    }
+    if forwarded > 0 {
+        counter!(SPOOL_BYTES).increment(bytes as u64);
+    }
+    histogram!(SPOOL_TRANSACTION_DURATION).record(took);
+}
+
+/// Shows how long the oldest record has waited `now`; zero when none waits.
+pub(crate) fn oldest(status: &TaskStatus, now: Timestamp) {
+    let age = status.oldest.map_or(Duration::ZERO, |oldest| now.saturating_since(oldest));
+    gauge!(SPOOL_OLDEST_AGE, "task" => status.task.as_str().to_owned()).set(age.as_secs_f64());
 }

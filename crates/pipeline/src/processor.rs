@@ -15,6 +15,11 @@
 //! Nothing is ever skipped. What fails twice at one position is tried with half as much; a single
 //! record that fails for good goes to the dead letters with the reason; everything else waits and
 //! shows as *stuck*. A full dead-letter topic therefore stops the pipeline.
+//!
+//! An owner that is fenced waits before it opens the task again: if the task went to another
+//! worker, the assignment says so meanwhile and ends this one, and two workers do not fence each
+//! other in turn. If it stayed here (Kafka also fences an owner whose own transaction took too
+//! long), the task goes on after the pause. See [`millstream_log::Log::fence_pause`].
 
 mod gather;
 mod keeping;

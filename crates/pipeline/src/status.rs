@@ -69,6 +69,8 @@ pub struct TaskStatus {
     pub inputs: Vec<InputStatus>,
     /// The committed cumulative counts of all inputs together.
     pub counts: Counts,
+    /// When the oldest record that waits was accepted, if any does and the task knows.
+    pub oldest: Option<Timestamp>,
     /// What its steps remember; `None` where none of them does.
     pub keyed: Option<StateStatus>,
 }
@@ -121,6 +123,7 @@ impl TaskStatus {
             state: TaskState::Opening,
             inputs: Vec::new(),
             counts: Counts::default(),
+            oldest: None,
             keyed: None,
         }
     }

@@ -1,19 +1,35 @@
-//! Threads for tasks: each thread runs its own current-thread runtime, and a task stays on the
-//! thread that its partition picks.
+//! Threads for tasks, and the tasks that an assignment places on this worker.
 //!
-//! Processors and sinks are synchronous loops over batches with I/O at the edge: on a thread of
-//! their own they keep their caches warm and need no locks.
+//! ```text
+//!   assignment ── assigned, revoke, lost ──▶ group ──▶ thread 0: task, task …
+//!   (one for each pipeline and sink)              └──▶ thread 1: task …
+//! ```
+//!
+//! Each thread runs its own current-thread runtime, and a task stays on the thread that its
+//! partition picks: processors and sinks are synchronous loops over batches with I/O at the edge,
+//! and on a thread of their own they keep their caches warm and need no locks.
+//!
+//! A task that is revoked finishes its transaction and ends before the assignment hears that it is
+//! released; a task that is lost is dropped as by a kill. The assignment only places work: what
+//! keeps a second owner from doing harm is the fence of [`millstream_log::Log::open`].
+
+mod group;
+mod thread;
 
 use std::fmt;
 use std::pin::Pin;
 
-use millstream_model::{Classify, ErrorClass};
+use millstream_log::Assignment;
+use millstream_model::{Classify, ErrorClass, TaskId};
 use millstream_runtime::task::TaskError;
 use millstream_runtime::{Context, TaskHandle, TaskKind, spawn};
 use thiserror::Error;
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::failure::Failure;
+use crate::status::TaskStatus;
+use group::GroupRun;
+use thread::Thread;
 
 /// How many threads run the tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,13 +49,15 @@ pub struct PinnedTask {
     pub kind: TaskKind,
     /// Tasks with the same number, modulo the threads, share a thread: the partition's number.
     pub pin: u32,
+    /// What it says about itself.
+    pub status: watch::Receiver<TaskStatus>,
     /// Starts it.
     pub start: Box<dyn FnOnce(Context) -> TaskFuture + Send>,
 }
 
 impl fmt::Debug for PinnedTask {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, kind, pin, start: _ } = self;
+        let Self { name, kind, pin, status: _, start: _ } = self;
         f.debug_struct("PinnedTask")
             .field("name", name)
             .field("kind", kind)
@@ -48,9 +66,60 @@ impl fmt::Debug for PinnedTask {
     }
 }
 
+/// Why a task could not be made from its settings.
+pub type MakeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Makes what runs for some tasks of the log, as often as they are assigned.
+pub type Make = Box<dyn FnMut(&[TaskId]) -> Result<PinnedTask, MakeError> + Send>;
+
+/// How the tasks of a group run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grouping {
+    /// Each by itself: a processor reads one partition.
+    Each,
+    /// All that are here as one, begun anew when one comes or goes: a table has one committer.
+    Together,
+}
+
+/// The tasks of one pipeline or sink, run where its assignment places them.
+pub struct Group {
+    /// Its name, for logs.
+    pub name: String,
+    /// Tells which of the tasks are this worker's.
+    pub assignment: Box<dyn Assignment>,
+    /// How they run.
+    pub grouping: Grouping,
+    /// Makes what runs.
+    pub make: Make,
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, assignment: _, grouping, make: _ } = self;
+        f.debug_struct("Group").field("name", name).field("grouping", grouping).finish()
+    }
+}
+
+/// What runs on a worker now.
+#[derive(Debug, Clone, Default)]
+pub struct Placement {
+    /// The groups that have not heard from their assignment yet.
+    pub unplaced: usize,
+    /// What runs, with the name of its group, and what it says, in no special order.
+    pub tasks: Vec<(String, watch::Receiver<TaskStatus>)>,
+}
+
 /// A task that did not end as it was asked to.
 #[derive(Debug, Error)]
 pub enum WorkerError {
+    /// A task could not be made.
+    #[error("make task {task}")]
+    Make {
+        /// Its name.
+        task: TaskId,
+        /// Why.
+        source: MakeError,
+    },
     /// A task gave up.
     #[error("task {task}")]
     Task {
@@ -88,101 +157,76 @@ impl Classify for WorkerError {
         match self {
             Self::Task { source, .. } => source.class(),
             Self::Thread { .. } => ErrorClass::Transient,
+            Self::Make { .. } => ErrorClass::Invalid,
             Self::Ended { .. } | Self::Lost { .. } => ErrorClass::Bug,
         }
     }
 }
 
-/// Runs tasks on threads of their own.
+/// Runs groups of tasks on threads of their own.
 #[derive(Debug)]
 pub struct Worker {
     settings: Settings,
-    tasks: Vec<PinnedTask>,
+    groups: Vec<Group>,
+    placement: watch::Sender<Placement>,
 }
 
 impl Worker {
-    /// Takes tasks; nothing starts before [`Worker::run`].
-    pub fn new(settings: Settings, tasks: Vec<PinnedTask>) -> Self {
-        Self { settings, tasks }
+    /// Takes groups; nothing starts before [`Worker::run`].
+    pub fn new(settings: Settings, groups: Vec<Group>) -> Self {
+        let placement = Placement { unplaced: groups.len(), tasks: Vec::new() };
+        Self { settings, groups, placement: watch::Sender::new(placement) }
     }
 
-    /// Runs the tasks until all have ended, which they do after `cx` is cancelled.
+    /// Returns what runs, now and later.
+    pub fn placement(&self) -> watch::Receiver<Placement> {
+        self.placement.subscribe()
+    }
+
+    /// Runs what the assignments give until `cx` is cancelled; then every task finishes what it
+    /// began, and the assignments are dropped.
     ///
     /// A task that fails does not end the others. Returns what went wrong, in no special order.
     pub async fn run(self, cx: &Context) -> Vec<WorkerError> {
-        let threads = self.settings.threads.clamp(1, self.tasks.len().max(1));
-        let mut shares: Vec<Vec<PinnedTask>> = (0..threads).map(|_| Vec::new()).collect();
-        for task in self.tasks {
-            shares[task.pin as usize % threads].push(task);
+        let Self { settings, groups, placement } = self;
+        let (threads, mut errors) = start_threads(settings.threads);
+        if threads.is_empty() {
+            return errors;
         }
-        let mut errors = Vec::new();
-        let mut running = Vec::new();
-        for (number, share) in shares.into_iter().enumerate().filter(|(_, share)| !share.is_empty())
-        {
-            match Thread::start(cx, number, share) {
-                Ok(thread) => running.push(thread),
-                Err(error) => errors.push(error),
+        let starts: Vec<_> = threads.iter().map(Thread::starts).collect();
+        let mut running: Vec<(String, TaskHandle<Vec<WorkerError>>)> = Vec::new();
+        for group in groups {
+            let name = group.name.clone();
+            let run = GroupRun::new(group, starts.clone(), placement.clone());
+            let cx_of_group = cx.clone();
+            let run = async move { run.run(&cx_of_group).await };
+            running.push((name, spawn(cx, TaskKind("group"), run)));
+        }
+        for (task, mut handle) in running {
+            match handle.join().await {
+                Ok(more) => errors.extend(more),
+                Err(source) => errors.push(WorkerError::Ended { task, source }),
             }
         }
-        for thread in running {
-            errors.extend(thread.join().await);
+        // The last senders: threads end when nothing can be started on them any more.
+        drop(starts);
+        for thread in threads {
+            errors.extend(thread.join().await.err());
         }
         errors
     }
 }
 
-/// One thread and the word of its end.
-struct Thread {
-    name: String,
-    done: oneshot::Receiver<Vec<WorkerError>>,
-    handle: std::thread::JoinHandle<()>,
-}
-
-impl Thread {
-    fn start(cx: &Context, number: usize, share: Vec<PinnedTask>) -> Result<Self, WorkerError> {
-        let name = format!("ms-task-{number}");
-        let (tx, done) = oneshot::channel();
-        let error = |source| WorkerError::Thread { thread: name.clone(), source };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(error)?;
-        let cx = cx.child();
-        let body = move || {
-            let errors = runtime.block_on(run_share(&cx, share));
-            // Nobody listens only when the worker itself was dropped: then nobody wants to know.
-            drop(tx.send(errors));
-        };
-        let handle = std::thread::Builder::new().name(name.clone()).spawn(body).map_err(error)?;
-        Ok(Self { name, done, handle })
-    }
-
-    async fn join(self) -> Vec<WorkerError> {
-        // A thread that panicked sent nothing: its end below says so.
-        let mut errors = self.done.await.unwrap_or_default();
-        // The word is the thread's last act: joining does not block.
-        if self.handle.join().is_err() {
-            errors.push(WorkerError::Lost { thread: self.name });
-        }
-        errors
-    }
-}
-
-async fn run_share(cx: &Context, share: Vec<PinnedTask>) -> Vec<WorkerError> {
-    let mut running: Vec<(String, TaskHandle<Result<(), Failure>>)> = Vec::new();
-    for PinnedTask { name, kind, start, .. } in share {
-        running.push((name, spawn(cx, kind, start(cx.clone()))));
-    }
+fn start_threads(wanted: usize) -> (Vec<Thread>, Vec<WorkerError>) {
+    let mut threads = Vec::new();
     let mut errors = Vec::new();
-    for (task, mut handle) in running {
-        match handle.join().await {
-            Ok(Ok(())) => {}
-            Ok(Err(source)) => errors.push(WorkerError::Task { task, source }),
-            Err(source) => {
-                tracing::error!(task, error = %source, "task ended");
-                errors.push(WorkerError::Ended { task, source });
-            }
+    for number in 0..wanted.max(1) {
+        match Thread::start(number) {
+            Ok(thread) => threads.push(thread),
+            Err(error) => errors.push(error),
         }
     }
-    errors
+    (threads, errors)
 }
 
 #[cfg(test)]

@@ -88,7 +88,9 @@ fn router(shared: Shared) -> Router {
 async fn readyz(State(shared): State<Shared>) -> Response {
     let reasons = shared.observer.reasons();
     if reasons.is_empty() {
-        return "ok\n".into_response();
+        // A probe reads the status; who looks at the text learns what will matter later.
+        let lines = std::iter::once("ok".to_owned()).chain(shared.observer.notes());
+        return lines.map(|line| line + "\n").collect::<String>().into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", reasons.join("\n"))).into_response()
 }
@@ -101,6 +103,7 @@ async fn healthz(State(shared): State<Shared>) -> Response {
         "phase": shared.observer.phase().as_str(),
         "ready": reasons.is_empty(),
         "reasons": reasons,
+        "orphans": shared.observer.orphans(),
         "tasks": tasks,
     });
     (status, Json(body)).into_response()
@@ -122,7 +125,8 @@ async fn node(State(shared): State<Shared>) -> Response {
 async fn status(State(shared): State<Shared>) -> Response {
     let Some(observed) = shared.observer.observed() else { return opening() };
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
-    answer(observed.status(&cx, shared.observer.reasons()).await)
+    let (reasons, orphans) = (shared.observer.reasons(), shared.observer.orphans());
+    answer(observed.status(&cx, reasons, orphans).await)
 }
 
 async fn reconcile(State(shared): State<Shared>) -> Response {

@@ -1,12 +1,18 @@
-//! Reads the newest dead letters out of a log.
+//! Reads the newest dead letters out of a log: only as many as asked for, from where they begin,
+//! on a thread that may wait for the disk.
 
+use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_log::{FetchLimits, Log, ReaderError};
-use millstream_model::{Offset, Record, TopicPartition};
+use millstream_log::{Bounds, FetchLimits, Log, LogReader, PositionRefused, ReaderError};
+use millstream_model::{Classify, ErrorClass, LogPosition, Offset, Record, TopicPartition};
 use millstream_pipeline::DeadLetter;
-use millstream_runtime::Context;
+use millstream_runtime::task::TaskError;
+use millstream_runtime::{Context, TaskKind, spawn_blocking};
 use serde::Deserialize;
+use thiserror::Error;
+use tokio::runtime::Handle;
 
 use crate::flow::Flow;
 use crate::status::{DeadLetterRow, DeadLetters};
@@ -15,8 +21,10 @@ use crate::status::{DeadLetterRow, DeadLetters};
 const LIMIT_DEFAULT: usize = 20;
 /// The most that are listed at a time.
 const LIMIT_MAX: usize = 10_000;
-/// The most bytes of one event that are shown.
-const VALUE_BYTES_MAX: usize = 4096;
+/// The most bytes of events that one answer holds; the newest event is there whatever its size.
+pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// The most bytes that one fetch brings, and that are held beside the answer.
+const FETCH_BYTES_MAX: usize = 1 << 20;
 
 /// Which dead letters to list.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -27,22 +35,49 @@ pub(crate) struct Query {
     pub(crate) topic: Option<String>,
 }
 
-/// Lists the newest dead letters, oldest first.
+/// Why dead letters could not be listed.
+#[derive(Debug, Error)]
+pub(crate) enum ListError {
+    /// The log could not be read.
+    #[error("read the dead letters")]
+    Log(#[from] ReaderError),
+    /// The thread that read them ended.
+    #[error("read the dead letters")]
+    Task(#[from] TaskError),
+}
+
+impl Classify for ListError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Log(error) => error.class(),
+            Self::Task(_) => ErrorClass::Bug,
+        }
+    }
+}
+
+/// The newest letters so far, within the limits of an answer.
+#[derive(Debug)]
+struct Newest {
+    letters: VecDeque<DeadLetterRow>,
+    bytes: usize,
+    limit: usize,
+    /// Whether some had to go for their size.
+    is_cut: bool,
+}
+
+/// Lists the newest dead letters by the time of their acceptance, oldest first.
 pub(crate) async fn list(
     cx: &Context,
-    log: &dyn Log,
+    log: Arc<dyn Log>,
     flow: &Flow,
     query: &Query,
-) -> Result<DeadLetters, ReaderError> {
+) -> Result<DeadLetters, ListError> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
-    let mut found = DeadLetters { total: 0, letters: Vec::new() };
-    for partition in dead_letter_partitions(flow, query.topic.as_deref()) {
-        found.total += newest(cx, log, &partition, (limit, &mut found.letters)).await?;
-    }
-    found.letters.sort_by_key(|letter| (letter.accepted_ms, letter.partition, letter.offset));
-    let surplus = found.letters.len().saturating_sub(limit);
-    found.letters.drain(..surplus);
-    Ok(found)
+    let partitions = dead_letter_partitions(flow, query.topic.as_deref());
+    let (cx, runtime) = (cx.clone(), Handle::current());
+    // A log reads its files inline: not on a thread that serves others.
+    let read = move || runtime.block_on(read(&cx, &*log, &partitions, limit));
+    Ok(spawn_blocking(TaskKind("dead-letters"), read).join().await??)
 }
 
 fn dead_letter_partitions(flow: &Flow, topic: Option<&str>) -> Vec<TopicPartition> {
@@ -54,39 +89,107 @@ fn dead_letter_partitions(flow: &Flow, topic: Option<&str>) -> Vec<TopicPartitio
     wanted.filter_map(|name| crate::survey::partitions(flow, name).ok()).flatten().collect()
 }
 
-/// Adds the newest letters of one partition, and returns how many are readable in all.
-async fn newest(
+async fn read(
     cx: &Context,
     log: &dyn Log,
-    partition: &TopicPartition,
-    (limit, letters): (usize, &mut Vec<DeadLetterRow>),
-) -> Result<u64, ReaderError> {
-    let bounds = log.bounds(cx, partition).await?;
-    let (start, end) = (bounds.start.offset.0, bounds.end.offset.0);
-    let first = start.max(end.saturating_sub(limit as u64));
-    let limits = FetchLimits { bytes_max: 1 << 20, wait_max: Duration::ZERO };
-    // A position names the incarnation of the record before it, which only reading tells: begin
-    // at the first readable one and skip.
-    let mut reader = log.reader(cx, partition, bounds.start).await?;
-    let mut next = start;
+    partitions: &[TopicPartition],
+    limit: usize,
+) -> Result<DeadLetters, ReaderError> {
+    let mut all = Newest::new(limit);
+    let mut total = 0;
+    for partition in partitions {
+        let bounds = log.bounds(cx, partition).await?;
+        total += bounds.end.offset.0 - bounds.start.offset.0;
+        let newest = read_partition(cx, log, (partition, bounds), limit).await?;
+        all.merge(newest);
+    }
+    Ok(DeadLetters { total, cut: all.is_cut, letters: all.letters.into() })
+}
+
+/// Reads the newest letters of one partition.
+async fn read_partition(
+    cx: &Context,
+    log: &dyn Log,
+    (partition, bounds): (&TopicPartition, Bounds),
+    limit: usize,
+) -> Result<Newest, ReaderError> {
+    let mut newest = Newest::new(limit);
+    let end = bounds.end.offset.0;
+    let first = bounds.start.offset.0.max(end.saturating_sub(limit as u64));
+    let limits = FetchLimits { bytes_max: FETCH_BYTES_MAX, wait_max: Duration::ZERO };
+    let mut reader = reader_at(cx, log, (partition, bounds), Offset(first)).await?;
+    let mut next = first;
     while next < end {
         let fetched = reader.fetch(cx, limits).await?;
         for batch in &fetched.batches {
             let wanted = batch.iter().filter(|(offset, _)| (first..end).contains(&offset.0));
-            letters.extend(wanted.map(|(offset, record)| row(partition, offset, record)));
+            wanted.for_each(|(offset, record)| newest.push(row(partition, offset, record)));
         }
         if fetched.next.offset.0 <= next {
             break;
         }
         next = fetched.next.offset.0;
     }
-    Ok(end - start)
+    Ok(newest)
+}
+
+/// Starts reading at `offset`. A position names the incarnation of the record before it: the log
+/// tells which that is when it refuses another.
+async fn reader_at(
+    cx: &Context,
+    log: &dyn Log,
+    (partition, bounds): (&TopicPartition, Bounds),
+    offset: Offset,
+) -> Result<Box<dyn LogReader>, ReaderError> {
+    if offset == bounds.start.offset {
+        return log.reader(cx, partition, bounds.start).await;
+    }
+    let guess = LogPosition { offset, ..bounds.end };
+    match log.reader(cx, partition, guess).await {
+        Err(ReaderError::Position(PositionRefused::OtherHistory { found, .. })) => {
+            log.reader(cx, partition, LogPosition { incarnation: found, ..guess }).await
+        }
+        answered => answered,
+    }
+}
+
+impl Newest {
+    fn new(limit: usize) -> Self {
+        Self { letters: VecDeque::new(), bytes: 0, limit, is_cut: false }
+    }
+
+    /// Adds a letter that is newer than all others, and lets the oldest go.
+    fn push(&mut self, letter: DeadLetterRow) {
+        self.bytes += letter.value.len();
+        self.letters.push_back(letter);
+        while self.letters.len() > self.limit {
+            self.drop_oldest();
+        }
+        while self.bytes > ANSWER_BYTES_MAX && self.letters.len() > 1 {
+            self.is_cut = true;
+            self.drop_oldest();
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        let letter = self.letters.pop_front();
+        self.bytes -= letter.map_or(0, |letter| letter.value.len());
+    }
+
+    /// Adds the newest letters of another partition.
+    fn merge(&mut self, other: Self) {
+        let mut letters: Vec<_> = self.letters.drain(..).chain(other.letters).collect();
+        letters.sort_by_cached_key(|letter| {
+            (letter.accepted_ms, letter.topic.clone(), letter.partition, letter.offset)
+        });
+        self.bytes = 0;
+        self.is_cut |= other.is_cut;
+        letters.into_iter().for_each(|letter| self.push(letter));
+    }
 }
 
 fn row(partition: &TopicPartition, offset: Offset, record: Record<'_>) -> DeadLetterRow {
-    let value = record.value.unwrap_or_default();
-    let shown = &value[..value.len().min(VALUE_BYTES_MAX)];
-    let text = String::from_utf8_lossy(shown).into_owned();
+    let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
     let base = DeadLetterRow {
         topic: partition.topic.to_string(),
         partition: partition.partition.0,
@@ -97,7 +200,7 @@ fn row(partition: &TopicPartition, offset: Offset, record: Record<'_>) -> DeadLe
         step: String::new(),
         field: None,
         reason: String::new(),
-        value: text,
+        value,
     };
     match DeadLetter::parse(record.headers) {
         Ok(letter) => DeadLetterRow {
@@ -111,3 +214,6 @@ fn row(partition: &TopicPartition, offset: Offset, record: Record<'_>) -> DeadLe
         Err(error) => DeadLetterRow { reason: format!("unreadable headers: {error}"), ..base },
     }
 }
+
+#[cfg(test)]
+mod tests;

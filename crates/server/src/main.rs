@@ -19,6 +19,7 @@ mod flow;
 mod logging;
 mod node;
 mod observer;
+mod orphans;
 mod output;
 mod presence;
 mod progress;

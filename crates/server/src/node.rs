@@ -17,7 +17,7 @@ use millstream_lake::{Lake, Seams};
 use millstream_log::journal::Journal;
 use millstream_log::{Log, TopicConfig, TopicKind};
 use millstream_model::Classify as _;
-use millstream_pipeline::worker::WorkerError;
+use millstream_pipeline::worker::{Placement, Worker, WorkerError};
 use millstream_pipeline::{TaskState, TaskStatus};
 use millstream_runtime::{Context, TaskHandle, TaskKind, spawn, spawn_blocking};
 use tokio::sync::watch;
@@ -31,14 +31,18 @@ use crate::exit::{Code, Failure};
 use crate::flow::renamed::{self, Renames};
 use crate::flow::{Flow, takeover};
 use crate::observer::{Observed, Observer, Phase};
+use crate::orphans;
 use crate::presence::NodeInfo;
-use crate::role::{self, Built};
+use crate::role;
 
 /// How long topics may take to come about.
 const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How long it may take to take over what stands under old names.
 const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait for room on a full disk before looking again.
+const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of a node that runs until its context is cancelled.
 #[derive(Debug)]
@@ -55,6 +59,7 @@ pub(crate) struct Node {
     observer: Observer,
     journal: Journal,
     admin: Part<std::io::Result<()>>,
+    orphans: Part<()>,
     collector: Part<Result<(), CollectorError>>,
     processors: Part<Vec<WorkerError>>,
     sinks: Part<Vec<WorkerError>>,
@@ -123,33 +128,58 @@ impl Node {
         let sink = role::sink::build(config, &log, &data)?;
         let bound = role::collector::bind(config, &log, &observer)?;
         let info = NodeInfo::of_this_process(admin_address, bound.local_addr());
-        let tasks = clean.statuses.iter().chain(&sink.statuses).cloned().collect();
+        let placements = vec![clean.placement(), sink.placement()];
         observer.observe(Observed {
             node: info.clone(),
             log,
             lake,
             flow,
             journal: journal.clone(),
-            tasks,
+            placements,
+        });
+        let orphans = Part::start(cx, TaskKind("orphans"), |cx| {
+            orphans::watch(cx, observer.clone(), config.log.orphan_hold)
         });
         let processors = start_worker(cx, TaskKind("processors"), clean);
         let sinks = start_worker(cx, TaskKind("sinks"), sink);
         let collector =
             Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await });
-        Ok(Self { data, info, observer, journal, admin, collector, processors, sinks })
+        Ok(Self { data, info, observer, journal, admin, orphans, collector, processors, sinks })
     }
 
     /// Waits until every task has opened or shows why it cannot, then tells others about the
     /// node.
     pub(crate) async fn announce(&self, cx: &Context) -> Result<(), Failure> {
         let Some(observed) = self.observer.observed() else { return Ok(()) };
-        for task in &observed.tasks {
-            cx.run(left_opening(task.clone()))
-                .await
-                .map_err(|error| Failure::new(Code::TryAgain, error))?;
-        }
+        let opened = async {
+            for placement in &observed.placements {
+                placed(placement.clone()).await;
+            }
+            for task in observed.tasks() {
+                left_opening(task).await;
+            }
+        };
+        cx.run(opened).await.map_err(|error| Failure::new(Code::TryAgain, error))?;
         self.observer.set_phase(Phase::Serving);
-        self.info.write(self.data.path()).map_err(|error| Failure::io(error, "write node.json"))
+        self.write_info(cx).await
+    }
+
+    /// Writes `node.json`. A full disk does not end the node: what it serves is what makes room.
+    async fn write_info(&self, cx: &Context) -> Result<(), Failure> {
+        let mut is_said = false;
+        loop {
+            match self.info.write(self.data.path()) {
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+                    if !is_said {
+                        warn!("disk is full: commands do not find the node before it has room");
+                        is_said = true;
+                    }
+                }
+                written => return written.map_err(|error| Failure::io(error, "write node.json")),
+            }
+            let waited = cx.sleep(ROOM_INTERVAL).await;
+            waited.map_err(|error| Failure::new(Code::TryAgain, error))?;
+        }
     }
 
     /// Returns where the node listens.
@@ -180,6 +210,7 @@ impl Node {
                 drained = Drained::InPart;
             }
         }
+        self.orphans.stop().await?;
         let journal = self.journal;
         let closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());
         join_blocking(closed).await?;
@@ -197,8 +228,15 @@ async fn join_blocking(mut handle: TaskHandle<()>) -> Result<(), Failure> {
     handle.join().await.map_err(|error| Failure::new(Code::Bug, error))
 }
 
-fn start_worker(cx: &Context, kind: TaskKind, built: Built) -> Part<Vec<WorkerError>> {
-    Part::start(cx, kind, |cx| async move { built.worker.run(&cx).await })
+fn start_worker(cx: &Context, kind: TaskKind, worker: Worker) -> Part<Vec<WorkerError>> {
+    Part::start(cx, kind, |cx| async move { worker.run(&cx).await })
+}
+
+/// Waits until every group of a worker knows which tasks are its own; a worker that is gone will
+/// never know.
+async fn placed(mut placement: watch::Receiver<Placement>) {
+    // The sender is dropped only when the worker has ended.
+    drop(placement.wait_for(|placement| placement.unplaced == 0).await);
 }
 
 /// Waits until a task no longer opens; one that is gone does not open either.

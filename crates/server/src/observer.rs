@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use millstream_collector::Readiness;
 use millstream_lake::Lake;
+use millstream_log::Log;
 use millstream_log::journal::{Journal, Level};
-use millstream_log::{Log, ReaderError};
 use millstream_model::ByteSize;
+use millstream_pipeline::worker::Placement;
 use millstream_pipeline::{TaskState, TaskStatus};
 use millstream_runtime::Context;
 use tokio::sync::watch;
 
 use crate::accounting::{Books, reconcile};
-use crate::dead_letters;
+use crate::dead_letters::{self, ListError};
 use crate::flow::Flow;
+use crate::orphans::Orphan;
 use crate::presence::NodeInfo;
 use crate::status::{DeadLetters, PartitionRow, Status, TaskRow, TopicRow};
 use crate::survey::{SurveyError, partitions, survey};
@@ -52,6 +54,7 @@ pub(crate) struct Observer(Arc<Inner>);
 struct Inner {
     phase: Mutex<Phase>,
     observed: OnceLock<Observed>,
+    orphans: Mutex<Vec<Orphan>>,
 }
 
 /// What there is to observe once the log is open and the tasks are started.
@@ -67,15 +70,15 @@ pub(crate) struct Observed {
     pub(crate) lake: Lake,
     /// Which way events go.
     pub(crate) flow: Flow,
-    /// What its tasks say.
-    pub(crate) tasks: Vec<watch::Receiver<TaskStatus>>,
+    /// What runs on its workers, and what it says.
+    pub(crate) placements: Vec<watch::Receiver<Placement>>,
 }
 
 impl Observer {
     /// Observes a node that opens.
     pub(crate) fn new() -> Self {
-        let inner = Inner { phase: Mutex::new(Phase::Opening), observed: OnceLock::new() };
-        Self(Arc::new(inner))
+        let (phase, orphans) = (Mutex::new(Phase::Opening), Mutex::default());
+        Self(Arc::new(Inner { phase, observed: OnceLock::new(), orphans }))
     }
 
     /// Adds what there is to observe; the first call counts.
@@ -104,13 +107,38 @@ impl Observer {
         match (self.phase(), self.observed()) {
             (Phase::Opening, _) | (_, None) => vec!["opening: the log recovers".to_owned()],
             (Phase::Draining, _) => vec!["draining: the node stops".to_owned()],
-            (Phase::Serving, Some(observed)) => observed.reasons(),
+            (Phase::Serving, Some(observed)) => {
+                self.room_reasons().into_iter().chain(observed.task_reasons()).collect()
+            }
         }
+    }
+
+    /// Returns why the log takes no events, and who holds back what could be deleted; empty when
+    /// it takes them.
+    fn room_reasons(&self) -> Vec<String> {
+        let reason = self.observed().and_then(Observed::log_reason);
+        let held = if reason.is_some() { self.notes() } else { Vec::new() };
+        reason.into_iter().chain(held).collect()
+    }
+
+    /// Returns what an operator should know although the node is ready.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        self.orphans().iter().map(Orphan::reason).collect()
+    }
+
+    /// Returns the tasks that left the configuration and still hold records back.
+    pub(crate) fn orphans(&self) -> Vec<Orphan> {
+        self.0.orphans.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the tasks that left the configuration and still hold records back.
+    pub(crate) fn set_orphans(&self, orphans: Vec<Orphan>) {
+        *self.0.orphans.lock().unwrap_or_else(PoisonError::into_inner) = orphans;
     }
 }
 
 impl Observed {
-    fn reasons(&self) -> Vec<String> {
+    fn task_reasons(&self) -> Vec<String> {
         let reason = |receiver: &watch::Receiver<TaskStatus>| {
             let status = receiver.borrow();
             match &status.state {
@@ -129,7 +157,7 @@ impl Observed {
                 _ => None,
             }
         };
-        self.log_reason().into_iter().chain(self.tasks.iter().filter_map(reason)).collect()
+        self.tasks().iter().filter_map(reason).collect()
     }
 
     fn log_reason(&self) -> Option<String> {
@@ -144,7 +172,17 @@ impl Observed {
 
     /// Returns what every task says.
     pub(crate) fn task_rows(&self) -> Vec<TaskRow> {
-        self.tasks.iter().map(|task| TaskRow::from(&*task.borrow())).collect()
+        self.tasks().iter().map(|task| TaskRow::from(&*task.borrow())).collect()
+    }
+
+    /// Returns every task that runs here now, by name.
+    pub(crate) fn tasks(&self) -> Vec<watch::Receiver<TaskStatus>> {
+        let placed = |placement: &watch::Receiver<Placement>| {
+            placement.borrow().tasks.iter().map(|(_, status)| status.clone()).collect::<Vec<_>>()
+        };
+        let mut tasks: Vec<_> = self.placements.iter().flat_map(placed).collect();
+        tasks.sort_by_cached_key(|status| status.borrow().task.clone());
+        tasks
     }
 
     /// Returns topics, tasks and whether all is well.
@@ -152,6 +190,7 @@ impl Observed {
         &self,
         cx: &Context,
         reasons: Vec<String>,
+        orphans: Vec<Orphan>,
     ) -> Result<Status, SurveyError> {
         let mut topics = Vec::new();
         for topic in &self.flow.topics {
@@ -163,6 +202,7 @@ impl Observed {
             reasons,
             topics,
             tasks: self.task_rows(),
+            orphans,
         })
     }
 
@@ -189,8 +229,8 @@ impl Observed {
         &self,
         cx: &Context,
         query: &dead_letters::Query,
-    ) -> Result<DeadLetters, ReaderError> {
-        dead_letters::list(cx, &*self.log, &self.flow, query).await
+    ) -> Result<DeadLetters, ListError> {
+        dead_letters::list(cx, Arc::clone(&self.log), &self.flow, query).await
     }
 }
 
@@ -204,5 +244,9 @@ impl Readiness for Observer {
             reasons if reasons.is_empty() => millstream_collector::Verdict::Healthy,
             reasons => millstream_collector::Verdict::Unhealthy(reasons),
         }
+    }
+
+    fn why_full(&self) -> Vec<String> {
+        self.room_reasons()
     }
 }

@@ -7,6 +7,7 @@ use millstream_pipeline::{Counts, TaskState, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::accounting::Tally;
+use crate::orphans::Orphan;
 use crate::presence::NodeInfo;
 
 /// The answer of `/api/v1/status`.
@@ -22,6 +23,9 @@ pub(crate) struct Status {
     pub(crate) topics: Vec<TopicRow>,
     /// Its tasks.
     pub(crate) tasks: Vec<TaskRow>,
+    /// Tasks that left the configuration and still hold records back.
+    #[serde(default)]
+    pub(crate) orphans: Vec<Orphan>,
 }
 
 /// One topic.
@@ -109,7 +113,7 @@ pub(crate) struct DeadLetterRow {
     pub(crate) field: Option<String>,
     /// What is wrong.
     pub(crate) reason: String,
-    /// The event, as it came.
+    /// The event as it came, whole.
     pub(crate) value: String,
 }
 
@@ -118,7 +122,10 @@ pub(crate) struct DeadLetterRow {
 pub(crate) struct DeadLetters {
     /// How many are readable in all.
     pub(crate) total: u64,
-    /// The newest of them, oldest first.
+    /// Whether there are fewer than asked for because they are too large for one answer.
+    #[serde(default)]
+    pub(crate) cut: bool,
+    /// The newest of them by the time of acceptance, oldest first.
     pub(crate) letters: Vec<DeadLetterRow>,
 }
 

@@ -178,7 +178,7 @@ impl Member {
         let (config, settings) = (&self.cluster.config, &self.group.settings);
         let group = self.group.names.group_named(&settings.group);
         let mut client = self.cluster.clients.member(&group);
-        let session = config.session_time_max;
+        let (session, heartbeat) = (config.session_time_max, config.heartbeat_interval());
         // Only a release waits inside a poll.
         let poll_max = (self.group.handover.release_time_max * 2).max(session);
         client.set("max.poll.interval.ms", poll_max.as_millis().to_string());
@@ -194,7 +194,7 @@ impl Member {
                     .set("group.protocol", "classic")
                     .set("partition.assignment.strategy", strategy)
                     .set("session.timeout.ms", session.as_millis().to_string())
-                    .set("heartbeat.interval.ms", (session / 5).as_millis().to_string());
+                    .set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
             }
         }
         client

@@ -20,7 +20,7 @@ use super::request::{Request, check};
 use crate::client::Isolation;
 
 /// What the brokers say about a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Described {
     pub(crate) id: Uuid,
     pub(crate) partitions: u32,

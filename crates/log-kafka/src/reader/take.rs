@@ -43,7 +43,7 @@ pub(super) fn take(
 ) -> Taken {
     let mut run = Run::default();
     if let Some(held) = held {
-        run.begin(held);
+        run.begin(&held);
     }
     let mut empty_polls = 0;
     let mut failed = None;
@@ -114,7 +114,7 @@ struct Run {
 }
 
 impl Run {
-    fn begin(&mut self, held: Held) {
+    fn begin(&mut self, held: &Held) {
         let first = Offset(held.place.offset.0 - 1);
         self.first = first;
         self.records.extend(&held.record);

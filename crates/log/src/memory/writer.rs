@@ -1,10 +1,11 @@
 //! Commits the transactions of one owner.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use millstream_model::{Epoch, TaskId};
+use millstream_model::{Epoch, TaskId, TopicPartition};
 use millstream_runtime::Context;
 use tokio::sync::oneshot;
 
@@ -98,6 +99,7 @@ impl State {
             self.check_consumed(owner, consumed)?;
         }
         self.check_room(&transaction)?;
+        self.check_batches(&transaction)?;
         let (done, settled) = oneshot::channel();
         let failure = self.failures.pop_front();
         let outcome = failure.unwrap_or(Outcome::Committed);
@@ -125,6 +127,25 @@ impl State {
         match self.check_position(partition, *next) {
             Ok(()) => Ok(()),
             Err(_misfit) => Err(refused("it does not fit this log")),
+        }
+    }
+
+    /// Rejects a transaction as a broker does: nothing of it stays, and the owner must reopen.
+    fn check_batches(&self, transaction: &Transaction) -> Result<(), TransactError> {
+        let mut bytes: BTreeMap<&TopicPartition, usize> = BTreeMap::new();
+        for (name, batch) in &transaction.records {
+            *bytes.entry(name).or_default() += batch.as_bytes().len();
+        }
+        let limit_of = |name: &TopicPartition| self.batch_bytes_max.get(&name.topic).copied();
+        let too_large = |(name, bytes): &(&TopicPartition, usize)| {
+            limit_of(name).is_some_and(|bytes_max| *bytes > bytes_max)
+        };
+        match bytes.into_iter().find(too_large) {
+            Some((name, bytes)) => {
+                let reason = format!("{bytes} bytes are more than {name} takes at once");
+                Err(TransactError::Rejected(io::Error::other(reason)))
+            }
+            None => Ok(()),
         }
     }
 

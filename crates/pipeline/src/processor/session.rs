@@ -245,9 +245,13 @@ impl Processor {
                         return Ok(Err(cancelled));
                     }
                 }
-                Err(error @ TransactError::TooLarge { .. }) => {
-                    let reason = error.to_string();
-                    return Err(Failure::of_record("transact", ErrorClass::Invalid, reason));
+                Err(error @ (TransactError::TooLarge { .. } | TransactError::Rejected(_))) => {
+                    return Err(Failure::of_refusal("transact", &error));
+                }
+                Err(error @ TransactError::Fenced { .. }) => {
+                    // The task may be another worker's: its assignment says so meanwhile.
+                    let failure = Failure::of("transact", &error);
+                    return Err(failure.after(self.log.fence_pause()));
                 }
                 Err(error) => return Err(Failure::of("transact", &error)),
             }

@@ -5,6 +5,7 @@
 //! transaction that names the commit: `open` finishes that step first if a crash came between.
 
 mod gap;
+mod identity;
 mod intake;
 mod placement;
 mod register;
@@ -132,6 +133,8 @@ pub struct SinkWorker<S> {
     sink: S,
     reporter: StatusReporter,
     attempts: Attempts,
+    /// How large transactions of dead letters may be: less after one was refused.
+    letters_bytes_max: usize,
 }
 
 impl<S: Sink> SinkWorker<S> {
@@ -144,7 +147,8 @@ impl<S: Sink> SinkWorker<S> {
         let Surroundings { log, clock, rng } = surroundings;
         let (reporter, status) = StatusReporter::new(settings.name.clone(), clock);
         let attempts = Attempts::new(rng);
-        (Self { log, settings, sink, reporter, attempts }, status)
+        let letters_bytes_max = register::DEAD_LETTERS_BYTES_MAX;
+        (Self { log, settings, sink, reporter, attempts, letters_bytes_max }, status)
     }
 
     /// Runs until `cx` is cancelled, then commits what is staged and returns.

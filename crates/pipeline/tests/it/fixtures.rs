@@ -3,9 +3,14 @@
 use std::path::PathBuf;
 
 use millstream_model::record::RecordBatch;
-use millstream_model::{HeadersBuilder, Offset, Record, RecordBatchBuilder, Timestamp, header};
+use millstream_model::{
+    HeadersBuilder, Incarnation, LogId, LogPosition, Offset, Record, RecordBatchBuilder, Timestamp,
+    TopicId, header,
+};
 use millstream_pipeline::Counts;
 use millstream_pipeline::counts::Beginning;
+use millstream_pipeline::spool::{Position, Refusal};
+use uuid::Uuid;
 
 use crate::stage::partition;
 
@@ -70,4 +75,27 @@ fn a_beginning_of_version_1_is_read_and_written() {
     let beginning = Beginning { inputs: inputs.into() };
     assert_eq!(Beginning::decode(&bytes), Ok(beginning.clone()));
     assert_eq!(beginning.encode(), bytes);
+}
+
+#[test]
+fn a_position_of_a_spool_of_version_1_is_read_and_written() {
+    let bytes = stored("spool/1/position.bin");
+    let next = LogPosition {
+        log: LogId(Uuid::from_u128(0x0123_4567_89ab_cdef_0011_2233_4455_6677)),
+        topic: TopicId(Uuid::from_u128(0x8899_aabb_ccdd_eeff_7766_5544_3322_1100)),
+        incarnation: Incarnation(0xfeed_beef_cafe_f00d),
+        offset: Offset(1_795_342_272_345),
+    };
+    let position = Position {
+        next,
+        checksum: 0xe306_9283,
+        forwarded: 1_795_342_272_300,
+        refused: 45,
+        refusals: vec![
+            Refusal::new(Offset(1_795_342_272_340), "larger than the topic takes"),
+            Refusal::new(Offset(1_795_342_272_344), "zu groß"),
+        ],
+    };
+    assert_eq!(Position::decode(&bytes), Ok(position.clone()));
+    assert_eq!(position.encode(), bytes);
 }

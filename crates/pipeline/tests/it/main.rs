@@ -1,4 +1,4 @@
-//! Black-box tests of processors and sink workers, against the in-memory log.
+//! Black-box tests of processors, sink workers and the spool, against the in-memory log.
 
 mod cleaning;
 mod dedupe;
@@ -9,5 +9,9 @@ mod pace;
 mod processor;
 mod sink;
 mod sink_returns;
+mod spool;
+mod spool_faults;
+mod spool_refused;
+mod spool_stage;
 mod stage;
 mod timestamps;

@@ -1,5 +1,7 @@
 //! What a processor guarantees, whatever happens to its transactions.
 
+use std::time::Duration;
+
 use millstream_log::memory::{Fullness, Gaps, Limits, MemoryLog, Outcome};
 use millstream_log::{Log, Owner};
 use millstream_model::{ByteSize, ErrorClass, Offset, Timestamp};
@@ -9,7 +11,7 @@ use millstream_pipeline::step::{StepConfig, default};
 use millstream_pipeline::{Counts, DeadLetter, TaskState};
 use millstream_runtime::{Clock, Rng};
 
-use crate::stage::{Stage, partition, settings};
+use crate::stage::{Stage, partition, settings, topic_name};
 
 const GOOD: [&str; 3] =
     [r#"{"user_id":"a","n":1}"#, r#"{"user_id":"b","n":2}"#, r#"{"user_id":"c","n":3}"#];
@@ -189,6 +191,87 @@ async fn what_the_log_refuses_as_too_large_is_halved_and_then_a_dead_letter() {
     assert_eq!(stage.values(&partition("dead", 0)), [large]);
     assert_eq!((status.counts.written, status.counts.rejected), (3, 1));
     running.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_broker_rejects_is_halved_and_then_a_dead_letter_with_the_reason() {
+    let stage = Stage::new().await;
+    stage.log.set_gaps(Gaps::ControlRecords);
+    stage.log.set_batch_bytes_max(&topic_name("clean"), 400);
+    let events: Vec<String> = (0..40).map(|n| format!("{{\"user_id\":\"u\",\"n\":{n}}}")).collect();
+    let large = format!("{{\"user_id\":\"{}\"}}", "y".repeat(500));
+    let mut texts: Vec<&str> = events.iter().map(String::as_str).collect();
+    texts.insert(17, &large);
+    stage.append(&partition("events", 0), &texts).await;
+    let mut running = stage.process(settings(0));
+    let status = running.until_done(41).await;
+    assert_eq!(stage.values(&partition("clean", 0)), events, "in order, each once");
+    assert_eq!(stage.values(&partition("dead", 0)), [large]);
+    assert_eq!((status.counts.written, status.counts.rejected), (40, 1));
+    let batches = stage.log.records(&partition("dead", 0));
+    let (_, record) = batches[0].iter().next().expect("a dead letter");
+    let letter = DeadLetter::parse(record.headers).expect("a dead letter");
+    assert_eq!(letter.origin.to_string(), "events/0/17");
+    assert!(letter.reason.contains("log rejects a record"), "{}", letter.reason);
+    running.drain().await;
+}
+
+/// What two owners of one task that take each other for gone do to the log.
+#[tokio::test(start_paused = true)]
+async fn two_workers_that_both_believe_in_a_task_do_not_fence_each_other_in_turn() {
+    let pause = Duration::from_secs(10);
+    let stage = Stage::new().await;
+    stage.log.set_gaps(Gaps::ControlRecords);
+    stage.log.set_fence_pause(pause);
+    let began = tokio::time::Instant::now();
+    let mut first = stage.process(settings(0));
+    first.until(|status| status.state == TaskState::Idle).await;
+    let mut second = stage.process(settings(0));
+    second.until(|status| status.state == TaskState::Idle).await;
+    let mut expected = Vec::new();
+    for n in 0..200 {
+        let event = format!("{{\"user_id\":\"u\",\"n\":{n}}}");
+        stage.append(&partition("events", 0), &[&event]).await;
+        expected.push(event);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    while stage.values(&partition("clean", 0)).len() < expected.len() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(stage.values(&partition("clean", 0)), expected);
+    // Each of them opens at most once in a pause.
+    let pauses = began.elapsed().as_secs() / pause.as_secs() + 1;
+    let opened = epoch(&stage).await - 1;
+    assert!(opened <= 2 + 2 * pauses, "{opened} times in {pauses} pauses");
+    // The news that the task is the other's end the one before it opens again.
+    first.kill().await;
+    second.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fenced_owner_that_hears_in_time_that_its_task_is_lost_never_opens_it_again() {
+    let stage = Stage::new().await;
+    stage.log.set_fence_pause(Duration::from_secs(10));
+    let mut zombie = stage.process(settings(0));
+    zombie.until(|status| status.state == TaskState::Idle).await;
+    let mut owner = stage.process(settings(0));
+    owner.until(|status| status.state == TaskState::Idle).await;
+    stage.append(&partition("events", 0), &GOOD).await;
+    zombie.until(|status| status.state == TaskState::Opening).await;
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    zombie.kill().await;
+    owner.until_done(3).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(epoch(&stage).await, 3, "opened once by each, and by this test");
+    assert_eq!(stage.values(&partition("clean", 0)), GOOD);
+    owner.drain().await;
+}
+
+/// Opens the task once more and returns which opening that is.
+async fn epoch(stage: &Stage) -> u64 {
+    let Settings { task, input, .. } = settings(0);
+    let owner = Owner { task, inputs: vec![input], renamed_from: None };
+    stage.log.open(&stage.cx, &owner).await.expect("it opens").epoch.0
 }
 
 #[tokio::test(start_paused = true)]

@@ -224,3 +224,50 @@ async fn behind_the_last_row_control_records_are_no_lag_and_no_commit_of_the_tab
     assert_eq!((table.commits, table.rows.len()), (3, 3));
     assert_eq!(stage.values(&partition("dead", 0)), ["misfit"; 3]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_a_broker_rejects_are_halved_and_one_too_large_alone_stops_the_sink() {
+    let (stage, table) = (Stage::new().await, Arc::default());
+    let (input, dead) = (partition("clean", 0), partition("dead", 0));
+    stage.log.set_batch_bytes_max(&dead.topic, 1_000);
+    let misfits: Vec<String> = (0..20).map(|n| format!("misfit {n}")).collect();
+    let texts: Vec<&str> = misfits.iter().map(String::as_str).collect();
+    stage.append(&input, &texts).await;
+    let mut running = start(&stage, &table);
+    running.until_done(20).await;
+    assert_eq!(stage.values(&dead), misfits);
+    let large = format!("misfit {}", "x".repeat(2_000));
+    stage.append(&input, &["misfit a", &large, "misfit b"]).await;
+    let stuck = |status: &millstream_pipeline::TaskStatus| matches!(&status.state, TaskState::Stuck(stuck) if stuck.step == "register");
+    running.until(stuck).await;
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(stage.values(&dead).len(), 21, "what is before it is written once, it never");
+    stage.log.set_batch_bytes_max(&dead.topic, 10_000);
+    running.until_done(23).await;
+    assert_eq!(stage.values(&dead)[20..], ["misfit a".to_owned(), large, "misfit b".to_owned()]);
+    assert_eq!(table.lock().unwrap().commits, 2, "rows are not committed again");
+    running.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_created_anew_under_a_sink_is_refused_before_anything_is_committed() {
+    let (stage, table) = (Stage::new().await, Arc::<Mutex<Table>>::default());
+    let input = partition("clean", 0);
+    append(&stage).await;
+    let mut running = start(&stage, &table);
+    running.until_done(4).await;
+    // Staged, and not yet committed when the topic goes.
+    stage.append(&input, &["d"]).await;
+    running.until(|status| status.state == TaskState::Running).await;
+    stage.log.delete_topic(&input.topic);
+    let stage = Stage::on(stage.log.clone()).await;
+    stage.append(&input, &["1", "2", "3", "4", "5", "6"]).await;
+    let refused = |status: &millstream_pipeline::TaskStatus| matches!(&status.state, TaskState::Stuck(stuck) if stuck.reason.contains("created anew"));
+    let status = running.until(refused).await;
+    let TaskState::Stuck(stuck) = status.state else { unreachable!("waited for it") };
+    assert_eq!(stuck.class, ErrorClass::Invalid);
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(table.lock().unwrap().commits, 1, "nothing of either topic is committed");
+    running.drain().await;
+    check_refused(&stage, &table, "created anew").await;
+}

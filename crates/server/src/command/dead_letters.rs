@@ -1,11 +1,12 @@
 //! `dlq`: lists dead letters, from the running node or out of the data directory.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use millstream_runtime::Context;
 
 use crate::cli::{DlqArgs, Format, Global};
 use crate::client::Client;
 use crate::command::{ANSWER_TIME_MAX, find_node, offline};
-use crate::dead_letters::{Query, list};
+use crate::dead_letters::{ANSWER_BYTES_MAX, Query, list};
 use crate::exit::{Code, Failure};
 use crate::output::{self, say};
 use crate::status::{DeadLetterRow, DeadLetters};
@@ -31,6 +32,7 @@ pub(crate) async fn run(global: &Global, args: &DlqArgs) -> Result<Code, Failure
         }
         Format::Text => print_table(&found)?,
     }
+    say_what_is_missing(global, &found);
     Ok(Code::Done)
 }
 
@@ -40,7 +42,7 @@ async fn read_offline(
     query: &Query,
 ) -> Result<DeadLetters, Failure> {
     let data = offline::open(cx, global).await?;
-    let listed = list(cx, data.log(), &data.flow, query).await;
+    let listed = list(cx, data.shared_log(), &data.flow, query).await;
     let listed = listed
         .map_err(|error| Failure::classified(millstream_model::Classify::class(&error), error));
     data.close(cx).await?;
@@ -61,23 +63,41 @@ fn path(query: &Query) -> String {
 
 fn print_table(found: &DeadLetters) -> Result<(), Failure> {
     if found.letters.is_empty() {
-        say("no dead letters");
         return Ok(());
     }
-    let headings = ["topic", "offset", "origin", "step", "field", "reason", "value"];
-    let row = |letter: &DeadLetterRow| {
-        vec![
-            format!("{}-{}", letter.topic, letter.partition),
-            letter.offset.to_string(),
-            letter.origin.clone(),
-            letter.step.clone(),
-            letter.field.clone().unwrap_or_default(),
-            letter.reason.clone(),
-            letter.value.clone(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = found.letters.iter().map(row).collect();
-    output::print(&output::table(&headings, &rows))?;
-    say(&format!("{} of {} dead letters", found.letters.len(), found.total));
-    Ok(())
+    let headings = ["accepted", "topic", "offset", "origin", "step", "field", "reason", "value"];
+    let rows: Vec<Vec<String>> = found.letters.iter().map(cells).collect();
+    output::print(&output::table(&headings, &rows))
+}
+
+fn cells(letter: &DeadLetterRow) -> Vec<String> {
+    let accepted = DateTime::<Utc>::from_timestamp_millis(letter.accepted_ms).unwrap_or_default();
+    vec![
+        accepted.to_rfc3339_opts(SecondsFormat::Millis, true),
+        format!("{}-{}", letter.topic, letter.partition),
+        letter.offset.to_string(),
+        letter.origin.clone(),
+        letter.step.clone(),
+        letter.field.clone().unwrap_or_default(),
+        letter.reason.clone(),
+        letter.value.clone(),
+    ]
+}
+
+/// Says, beside the data, how much of all there is was shown, and how to see the rest.
+fn say_what_is_missing(global: &Global, found: &DeadLetters) {
+    let DeadLetters { total, cut, letters } = found;
+    if letters.is_empty() {
+        return say(&format!("no dead letters in data directory {}", global.data_shown()));
+    }
+    if *cut {
+        let mib = ANSWER_BYTES_MAX >> 20;
+        say(&format!("an answer holds {mib} MiB of events; the older ones are left out"));
+    }
+    if global.format == Format::Text {
+        say(&format!("{} of {total} dead letters, the newest last", letters.len()));
+        if letters.iter().flat_map(cells).any(|cell| output::is_cut(&cell)) {
+            say("long values end in …; `--format json` gives them whole");
+        }
+    }
 }

@@ -1,34 +1,46 @@
 //! The role `clean`: one processor task for each partition that a pipeline reads.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use millstream_log::Log;
-use millstream_model::{ByteSize, TopicPartition};
+use millstream_log::{EveryTask, Log};
+use millstream_model::{ByteSize, TaskId, TopicPartition};
 use millstream_pipeline::event::Limits;
 use millstream_pipeline::processor::{Settings, Surroundings};
-use millstream_pipeline::{PinnedTask, Processor, TaskStatus, Worker, cleaner, processor, worker};
+use millstream_pipeline::worker::{Group, Grouping, MakeError};
+use millstream_pipeline::{Cleaner, PinnedTask, Processor, Worker, cleaner, processor, worker};
 use millstream_runtime::{Clock, Rng, TaskKind};
-use tokio::sync::watch;
 
-use super::Built;
 use crate::config::{Config, PipelineSpec};
 use crate::exit::{Code, Failure};
 use crate::flow::processor_task;
 
 /// Builds the tasks of every pipeline.
-pub(crate) fn build(config: &Config, log: &Arc<dyn Log>) -> Result<Built, Failure> {
-    let mut tasks = Vec::new();
-    let mut statuses = Vec::new();
-    for pipeline in &config.pipelines {
-        for partition in 0..config.partitions(&pipeline.from.value) {
-            let settings = settings(config, pipeline, partition);
-            let (task, status) = task(settings, log, partition)?;
-            tasks.push(task);
-            statuses.push(status);
-        }
-    }
+pub(crate) fn build(config: &Config, log: &Arc<dyn Log>) -> Result<Worker, Failure> {
+    let group = |pipeline| group(config, pipeline, log);
+    let groups = config.pipelines.iter().map(group).collect::<Result<_, _>>()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    Ok(Built { worker: Worker::new(worker::Settings { threads }, tasks), statuses })
+    Ok(Worker::new(worker::Settings { threads }, groups))
+}
+
+fn group(config: &Config, pipeline: &PipelineSpec, log: &Arc<dyn Log>) -> Result<Group, Failure> {
+    let mut tasks: BTreeMap<TaskId, Settings> = BTreeMap::new();
+    for partition in 0..config.partitions(&pipeline.from.value) {
+        let settings = settings(config, pipeline, partition);
+        // Steps that do not compile are a mistake in the configuration: found now, not when the
+        // task is placed.
+        Cleaner::new(&settings.cleaner).map_err(|error| Failure::new(Code::Config, error))?;
+        tasks.insert(settings.task.clone(), settings);
+    }
+    let assignment = Box::new(EveryTask::new(tasks.keys().cloned().collect()));
+    let log = Arc::clone(log);
+    let make = move |wanted: &[TaskId]| {
+        let settings = wanted.first().and_then(|task| tasks.get(task)).cloned();
+        task(settings.ok_or("the assignment names a task of another pipeline")?, &log)
+    };
+    let name = format!("{}.clean", pipeline.name.value);
+    Ok(Group { name, assignment, grouping: Grouping::Each, make: Box::new(make) })
 }
 
 fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Settings {
@@ -52,7 +64,7 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
         },
         keeping: None,
         // The journal syncs the transactions of all tasks together: waiting gains nothing.
-        transaction_interval: std::time::Duration::ZERO,
+        transaction_interval: Duration::ZERO,
         config: fitting(worker, config.log.transaction_bytes_max),
     }
 }
@@ -66,21 +78,17 @@ fn fitting(worker: &processor::Config, log_max: ByteSize) -> processor::Config {
     }
 }
 
-fn task(
-    settings: Settings,
-    log: &Arc<dyn Log>,
-    partition: u32,
-) -> Result<(PinnedTask, watch::Receiver<TaskStatus>), Failure> {
+fn task(settings: Settings, log: &Arc<dyn Log>) -> Result<PinnedTask, MakeError> {
     let surroundings =
         Surroundings { log: Arc::clone(log), clock: Clock::system(), rng: Rng::from_os() };
     let name = settings.task.to_string();
-    let (processor, status) = Processor::new(settings, surroundings)
-        .map_err(|error| Failure::new(Code::Config, error))?;
-    let task = PinnedTask {
+    let pin = settings.input.partition.0;
+    let (processor, status) = Processor::new(settings, surroundings)?;
+    Ok(PinnedTask {
         name,
         kind: TaskKind("processor"),
-        pin: partition,
+        pin,
+        status,
         start: Box::new(move |cx| Box::pin(async move { processor.run(&cx).await })),
-    };
-    Ok((task, status))
+    })
 }

@@ -2,47 +2,76 @@
 
 use std::sync::Arc;
 
-use millstream_lake::{IcebergSink, Seams};
-use millstream_log::Log;
-use millstream_model::TopicPartition;
+use millstream_lake::{ConfigError, IcebergSink, Seams};
+use millstream_log::{EveryTask, Log};
+use millstream_model::{TaskId, TopicPartition};
 use millstream_pipeline::processor::Surroundings;
 use millstream_pipeline::sink::{Settings, SinkTask};
-use millstream_pipeline::{PinnedTask, SinkWorker, TaskStatus, Worker, worker};
+use millstream_pipeline::worker::{Group, Grouping};
+use millstream_pipeline::{PinnedTask, SinkWorker, Worker, worker};
 use millstream_runtime::{Clock, Rng, TaskKind};
-use tokio::sync::watch;
 
-use super::Built;
 use crate::config::{Config, SinkSpec};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
 use crate::flow::{sink_name, sink_task};
 
 /// Builds the worker of every sink.
-pub(crate) fn build(config: &Config, log: &Arc<dyn Log>, data: &DataDir) -> Result<Built, Failure> {
-    let mut tasks = Vec::new();
-    let mut statuses = Vec::new();
-    for (number, spec) in (0..).zip(&config.sinks) {
-        let sink = iceberg(spec, data)?;
-        let surroundings =
-            Surroundings { log: Arc::clone(log), clock: Clock::system(), rng: Rng::from_os() };
-        let (task, status) = task(settings(config, spec), sink, surroundings, number);
-        tasks.push(task);
-        statuses.push(status);
-    }
+pub(crate) fn build(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    data: &DataDir,
+) -> Result<Worker, Failure> {
+    let group = |(number, spec)| group((config, spec), log, data, number);
+    let groups: Vec<Group> = (0..).zip(&config.sinks).map(group).collect::<Result<_, Failure>>()?;
     // Commits wait for the disk: each sink has a thread of its own.
-    let threads = tasks.len().max(1);
-    Ok(Built { worker: Worker::new(worker::Settings { threads }, tasks), statuses })
+    let threads = groups.len().max(1);
+    Ok(Worker::new(worker::Settings { threads }, groups))
 }
 
-fn iceberg(spec: &SinkSpec, data: &DataDir) -> Result<IcebergSink, Failure> {
+fn group(
+    (config, spec): (&Config, &SinkSpec),
+    log: &Arc<dyn Log>,
+    data: &DataDir,
+    pin: u32,
+) -> Result<Group, Failure> {
+    let template = settings(config, spec);
+    let tasks = template.tasks.iter().map(|task| task.task.clone()).collect();
+    let iceberg = iceberg(spec, data)?;
+    // A sink that cannot be made is a mistake in the configuration: found now, not when placed.
+    iceberg().map_err(|error| Failure::new(Code::Config, error))?;
+    let log = Arc::clone(log);
+    let make = move |wanted: &[TaskId]| {
+        let mut settings = template.clone();
+        settings.tasks.retain(|task| wanted.contains(&task.task));
+        let surroundings =
+            Surroundings { log: Arc::clone(&log), clock: Clock::system(), rng: Rng::from_os() };
+        Ok(task(settings, iceberg()?, surroundings, pin))
+    };
+    Ok(Group {
+        name: format!("{}.sink", spec.name.value),
+        assignment: Box::new(EveryTask::new(tasks)),
+        grouping: Grouping::Together,
+        make: Box::new(make),
+    })
+}
+
+/// Makes the same sink as often as it is asked to.
+fn iceberg(
+    spec: &SinkSpec,
+    data: &DataDir,
+) -> Result<impl Fn() -> Result<IcebergSink, ConfigError> + Send + 'static, Failure> {
     let missing = || Failure::message(Code::Bug, "a sink without columns passed the checks");
     let config = spec.table_config().ok_or_else(missing)?;
-    let settings = millstream_lake::Settings {
-        name: spec.name.value.clone(),
-        dir: data.lake(),
-        seams: Seams::default(),
-    };
-    IcebergSink::new(config, settings).map_err(|error| Failure::new(Code::Config, error))
+    let (name, dir) = (spec.name.value.clone(), data.lake());
+    Ok(move || {
+        let settings = millstream_lake::Settings {
+            name: name.clone(),
+            dir: dir.clone(),
+            seams: Seams::default(),
+        };
+        IcebergSink::new(config.clone(), settings)
+    })
 }
 
 fn settings(config: &Config, spec: &SinkSpec) -> Settings {
@@ -64,19 +93,14 @@ fn settings(config: &Config, spec: &SinkSpec) -> Settings {
     }
 }
 
-fn task(
-    settings: Settings,
-    sink: IcebergSink,
-    surroundings: Surroundings,
-    pin: u32,
-) -> (PinnedTask, watch::Receiver<TaskStatus>) {
+fn task(settings: Settings, sink: IcebergSink, surroundings: Surroundings, pin: u32) -> PinnedTask {
     let name = settings.name.to_string();
     let (worker, status) = SinkWorker::new(settings, sink, surroundings);
-    let task = PinnedTask {
+    PinnedTask {
         name,
         kind: TaskKind("sink"),
         pin,
+        status,
         start: Box::new(move |cx| Box::pin(async move { worker.run(&cx).await })),
-    };
-    (task, status)
+    }
 }

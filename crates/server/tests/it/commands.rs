@@ -125,3 +125,45 @@ fn books_that_do_not_balance_are_1() {
     assert_eq!(output.code, 1, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains("NOT balanced"), "{}", output.stdout);
 }
+
+#[test]
+fn dead_letters_come_oldest_first_and_whole_as_json_also_from_before_a_restart() {
+    let mut sandbox = Sandbox::new();
+    sandbox.start();
+    let filler = "x".repeat(10_000);
+    let bad = |id: usize| serde_json::json!({ "message_id": id, "event": "e", "filler": filler });
+    for id in 0..4 {
+        assert_eq!(sandbox.post(&bad(id).to_string()).0, 200);
+        sandbox.settle();
+        if id == 1 {
+            sandbox.restart();
+        }
+    }
+    let letters = sandbox.run(&["dlq", "--limit", "3", "--format", "json"]);
+    let values = letters.stdout.lines().map(|line| {
+        let letter: Value = serde_json::from_str(line).unwrap();
+        serde_json::from_str::<Value>(letter["value"].as_str().unwrap()).unwrap()
+    });
+    let values: Vec<Value> = values.collect();
+    assert_eq!(values, [bad(1), bad(2), bad(3)]);
+    let text = sandbox.run(&["dlq", "--limit", "3"]);
+    assert!(text.stdout.lines().nth(2).unwrap().contains("…"), "{}", text.stdout);
+    assert!(text.stderr.contains("3 of 4 dead letters, the newest last"), "{}", text.stderr);
+    assert!(text.stderr.contains("--format json"), "{}", text.stderr);
+}
+
+#[test]
+fn a_command_that_finds_nothing_names_the_directory_it_looked_at() {
+    let dir = tempfile::tempdir().unwrap();
+    for args in [&["query", "SELECT 1"][..], &["reconcile"], &["dlq"], &["demo"]] {
+        let output = run_in(dir.path(), args);
+        assert_eq!(output.code, 69, "{args:?}: {}", output.stderr);
+        assert!(output.stderr.contains("/data (the default, no --data was given)"), "{output:?}");
+        assert!(output.stderr.contains("millstream run`"), "{output:?}");
+    }
+    let mut sandbox = Sandbox::new();
+    sandbox.start();
+    let empty = sandbox.run(&["query", "SELECT * FROM events"]);
+    assert_eq!(empty.code, 0, "{}", empty.stderr);
+    assert!(empty.stderr.contains("nothing found in data directory"), "{}", empty.stderr);
+}

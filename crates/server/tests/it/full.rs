@@ -47,6 +47,34 @@ fn a_full_journal_refuses_until_its_backlog_has_drained_and_loses_nothing() {
     assert_eq!(rows, serde_json::json!([{ "n": expected, "ids": expected }]));
 }
 
+#[test]
+fn a_sink_that_left_the_configuration_is_named_where_it_fills_the_journal() {
+    let whole = configuration();
+    let mut sandbox = Sandbox::with_config(&whole);
+    sandbox.start();
+    assert_eq!(sandbox.post(&batch(0)).0, 200);
+    sandbox.settle();
+    assert_eq!(sandbox.stop(), 0);
+    let (without_sinks, _) = whole.split_once("\nsinks:\n").unwrap();
+    std::fs::write(sandbox.data().join("../millstream.yaml"), without_sinks).unwrap();
+    sandbox.start();
+
+    let held = "held: millstream.events.sink left the configuration and holds back";
+    sandbox.wait_until("the orphan is named", PATIENCE, |sandbox| {
+        let (status, reasons) = sandbox.get("/readyz");
+        assert_eq!(status, 200, "{reasons}");
+        reasons.contains(held)
+    });
+    post_until_full(&sandbox);
+    sandbox.wait_until("readiness names the orphan", PATIENCE, |sandbox| {
+        let (status, reasons) = sandbox.get("/readyz");
+        status == 503 && reasons.contains("full: ") && reasons.contains(held)
+    });
+    let (status, refusal) = sandbox.post(&batch(REQUESTS_MAX));
+    assert_eq!(status, 503, "{refusal}");
+    assert!(refusal.contains("log_full") && refusal.contains(held), "{refusal}");
+}
+
 /// Events in one request.
 const EVENTS: usize = 100;
 

@@ -40,7 +40,7 @@ pub const COMMIT_SOURCE: &str = "ms.sink.commit";
 const SINK_STEP: &str = "0:sink";
 
 /// The most bytes of dead letters in one transaction.
-const DEAD_LETTERS_BYTES_MAX: usize = 4 << 20;
+pub(super) const DEAD_LETTERS_BYTES_MAX: usize = 4 << 20;
 
 const VERSION: u8 = 1;
 
@@ -95,6 +95,8 @@ pub(super) struct Registrar<'r> {
     pub(super) settings: &'r Settings,
     pub(super) reporter: &'r StatusReporter,
     pub(super) attempts: &'r mut Attempts,
+    /// The most bytes of dead letters that one transaction may hold now.
+    pub(super) letters_bytes_max: &'r mut usize,
 }
 
 impl Registrar<'_> {
@@ -133,6 +135,8 @@ impl Registrar<'_> {
             ],
         };
         self.transact(cx, owned, transaction).await?;
+        *self.letters_bytes_max =
+            self.letters_bytes_max.saturating_mul(2).min(DEAD_LETTERS_BYTES_MAX);
         owned.stored = Some(stored.next);
         Ok(())
     }
@@ -181,7 +185,7 @@ impl Registrar<'_> {
                 return Err(Failure::missing_record(&partition, reject.offset));
             };
             self.letter(reject, record, &mut letters);
-            if letters.bytes_len() >= DEAD_LETTERS_BYTES_MAX {
+            if letters.bytes_len() >= *self.letters_bytes_max {
                 let full = std::mem::take(&mut letters);
                 let transaction = Transaction {
                     records: self.letters_of(&partition, full),
@@ -253,6 +257,17 @@ impl Registrar<'_> {
                     let waited = self.attempts.failed(cx, self.reporter, &failure).await;
                     // The commit stands in the sink: the next start registers it.
                     waited.map_err(|cancelled| Failure::of("register", &cancelled))?;
+                }
+                Err(error @ (TransactError::TooLarge { .. } | TransactError::Rejected(_))) => {
+                    // A dead letter is never dropped: one that is refused alone stops the sink.
+                    let bytes = transaction.records_bytes().min(*self.letters_bytes_max);
+                    *self.letters_bytes_max = (bytes / 2).max(1);
+                    return Err(Failure::of("register", &error));
+                }
+                Err(error @ TransactError::Fenced { .. }) => {
+                    // The task may be another worker's: its assignment says so meanwhile.
+                    let failure = Failure::of("register", &error);
+                    return Err(failure.after(self.log.fence_pause()));
                 }
                 Err(error) => return Err(Failure::of("register", &error)),
             }

@@ -8,10 +8,10 @@ use millstream_runtime::Context;
 use tokio::time::Instant;
 
 use super::super::{Sink, SinkCommit, SinkError, SinkPosition, SinkReject};
-use super::SinkWorker;
 use super::intake::Intake;
 use super::placement::place;
 use super::register::{OwnedTask, Registrar, Stored};
+use super::{SinkWorker, identity};
 use crate::attempt::{GAP_INTERVAL, finish};
 use crate::counts::Counts;
 use crate::failure::Failure;
@@ -26,6 +26,19 @@ struct Session {
     intake: Intake,
     /// When gaps were registered last.
     gaps_registered: Option<Instant>,
+}
+
+impl Session {
+    /// Returns how far the partitions came that have something to be registered.
+    fn moved(&self) -> Vec<(TopicPartition, LogPosition)> {
+        let moved = self.tasks.iter().enumerate().filter_map(|(place, owned)| {
+            let (reached, _) = self.intake.reached(place);
+            let registered = owned.committed.consumed.get(&owned.task.input);
+            let is_moved = registered.is_none_or(|before| before.offset < reached.offset);
+            is_moved.then(|| (owned.task.input.clone(), reached))
+        });
+        moved.collect()
+    }
 }
 
 impl<S: Sink> SinkWorker<S> {
@@ -150,6 +163,9 @@ impl<S: Sink> SinkWorker<S> {
         let config = &self.settings.config;
         let began = Instant::now();
         let inner = Context::background().with_timeout(config.commit_time_max);
+        let sources = identity::check(&*self.log, &inner, session.moved());
+        let sources = finish(cx, &inner, config.drain_timeout, sources).await;
+        sources.map_err(|error| Failure::of("commit", &error))?;
         let work = self.sink.commit(&inner);
         let commit = finish(cx, &inner, config.drain_timeout, work).await;
         let commit = commit.map_err(|error| sink_failure(&error))?;
@@ -187,6 +203,7 @@ impl<S: Sink> SinkWorker<S> {
             settings: &self.settings,
             reporter: &self.reporter,
             attempts: &mut self.attempts,
+            letters_bytes_max: &mut self.letters_bytes_max,
         }
     }
 
