@@ -322,7 +322,8 @@ fn verdicts(cleaner: &mut Cleaner, sent: &[Sent], batch_len: usize, tries: usize
                 let kept = outputs.clean.remove(0).finish();
                 let kept = kept.iter().filter_map(|record| record.value);
                 clean.extend(kept.map(|value| String::from_utf8_lossy(value).into_owned()));
-                cleaner.state_mut().expect("it keeps state").committed(None).unwrap();
+                let state = cleaner.state_mut().expect("it keeps state");
+                state.committed(None).expect("there is room");
             }
         }
     }
@@ -364,7 +365,7 @@ proptest! {
         };
         let numbers: Vec<usize> = clean.iter().map(number).collect();
         prop_assert_eq!(numbers, expected(&sent, 60));
-        let books = cleaner.state_mut().expect("it keeps state").committed_books().unwrap();
+        let books = cleaner.state_mut().expect("it keeps state").committed_books().expect("they are well-formed");
         prop_assert_eq!(books.evicted_early, 0);
         prop_assert!(books.ids <= 12);
     }
