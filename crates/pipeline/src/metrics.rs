@@ -41,6 +41,8 @@ pub const LAG: &str = "millstream_pipeline_lag_records";
 pub const SINK_ROWS: &str = "millstream_pipeline_sink_rows_total";
 /// How long commits of sinks take.
 pub const SINK_COMMIT_DURATION: &str = "millstream_pipeline_sink_commit_duration_seconds";
+/// Time from acceptance to the commit of a sink, by sink; the oldest record of each batch counts.
+pub const SINK_DELAY: &str = "millstream_pipeline_sink_delay_seconds";
 
 /// Gives the metrics their units and help texts.
 pub fn describe() {
@@ -59,6 +61,7 @@ pub fn describe() {
     describe_gauge!(LAG, Unit::Count, "Records that a task has not dealt with");
     describe_counter!(SINK_ROWS, Unit::Count, "Rows that sinks committed");
     describe_histogram!(SINK_COMMIT_DURATION, Unit::Seconds, "How long commits of sinks take");
+    describe_histogram!(SINK_DELAY, Unit::Seconds, "Time from acceptance to the sink's commit");
 }
 
 pub(crate) fn committed(pipeline: &str, counts: &Counts, bytes: usize, took: Duration) {
@@ -81,6 +84,10 @@ pub(crate) fn committed(pipeline: &str, counts: &Counts, bytes: usize, took: Dur
 pub(crate) fn sink_committed(sink: &str, rows: u64, took: Duration) {
     counter!(SINK_ROWS, "sink" => sink.to_owned()).increment(rows);
     histogram!(SINK_COMMIT_DURATION).record(took);
+}
+
+pub(crate) fn sink_delay(sink: &str, delay: Duration) {
+    histogram!(SINK_DELAY, "sink" => sink.to_owned()).record(delay);
 }
 
 pub(crate) fn failure(class: ErrorClass) {

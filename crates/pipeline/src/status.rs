@@ -147,6 +147,11 @@ impl StatusReporter {
         (Self { sender, clock }, receiver)
     }
 
+    /// Returns the time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Sets the state; tells nobody when it is the one already published.
     pub(crate) fn set(&self, state: TaskState) {
         self.sender.send_if_modified(|status| {

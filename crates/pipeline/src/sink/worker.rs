@@ -10,6 +10,7 @@ mod intake;
 mod placement;
 mod register;
 mod session;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -11,6 +11,7 @@ use super::super::{Sink, SinkCommit, SinkError, SinkPosition, SinkReject};
 use super::intake::Intake;
 use super::placement::place;
 use super::register::{OwnedTask, Registrar, Stored};
+use super::trail::Trail;
 use super::{SinkWorker, identity};
 use crate::attempt::{GAP_INTERVAL, finish};
 use crate::counts::Counts;
@@ -26,6 +27,8 @@ struct Session {
     intake: Intake,
     /// When gaps were registered last.
     gaps_registered: Option<Instant>,
+    /// Which requests brought what is staged.
+    trail: Trail,
 }
 
 impl Session {
@@ -65,6 +68,7 @@ impl<S: Sink> SinkWorker<S> {
                 Ok(Some((place, fetched))) => {
                     let input = session.tasks[place].task.input.clone();
                     self.write(cx, &input, &fetched).await?;
+                    fetched.batches.iter().for_each(|batch| session.trail.add(batch));
                 }
                 Ok(None) => self.idle(cx, &mut session).await?,
                 Err(_) if cx.is_cancelled() => break,
@@ -102,7 +106,7 @@ impl<S: Sink> SinkWorker<S> {
         self.reporter.update(|status| status.inputs = statuses);
         let bytes_max = usize::try_from(self.settings.config.batch_bytes_max.bytes());
         let intake = Intake::new(places, bytes_max.unwrap_or(usize::MAX));
-        Ok(Session { tasks, intake, gaps_registered: None })
+        Ok(Session { tasks, intake, gaps_registered: None, trail: Trail::default() })
     }
 
     /// Starts reading one partition where the sink ended.
@@ -170,6 +174,8 @@ impl<S: Sink> SinkWorker<S> {
         let commit = finish(cx, &inner, config.drain_timeout, work).await;
         let commit = commit.map_err(|error| sink_failure(&error))?;
         crate::metrics::sink_committed(&self.settings.sink, staged.rows, began.elapsed());
+        let trail = std::mem::take(&mut session.trail);
+        trail.committed(&self.settings.sink, &commit.id, self.reporter.now());
         self.register(cx, &mut session.tasks, &commit).await?;
         self.attempts.progress();
         self.reporter.set_unless(TaskState::Running, cx.is_cancelled());
@@ -251,7 +257,7 @@ impl<S: Sink> SinkWorker<S> {
         }
         self.attempts.progress();
         self.reporter.set(TaskState::Idle);
-        let Session { tasks, intake, gaps_registered } = session;
+        let Session { tasks, intake, gaps_registered, .. } = session;
         if gaps_registered.is_none_or(|at| at.elapsed() >= GAP_INTERVAL) {
             *gaps_registered = Some(Instant::now());
             let mut registrar = self.registrar();
