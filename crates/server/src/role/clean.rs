@@ -54,6 +54,7 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
         output: to.value.clone(),
         dead_letters: dead_letters.value.clone(),
         dead_letter_partitions: config.partitions(&dead_letters.value),
+        keeping: None,
         cleaner: cleaner::Settings {
             pipeline: name.value.clone(),
             steps: steps.iter().map(|step| step.value.clone()).collect(),
@@ -62,7 +63,6 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
             input_partitions: config.partitions(&from.value),
             output_partitions: config.partitions(&to.value),
         },
-        keeping: None,
         // The journal syncs the transactions of all tasks together: waiting gains nothing.
         transaction_interval: Duration::ZERO,
         config: fitting(worker, config.log.transaction_bytes_max),
