@@ -4,11 +4,14 @@
 //! <data>/journal/                the log, and its lock
 //! <data>/lake/catalog.db         the tables' catalog
 //! <data>/lake/warehouse/         the tables' files
+//! <data>/state/<task>/           snapshots of what steps remember
 //! <data>/node.json               while a node runs
 //! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
+
+use millstream_model::TaskId;
 
 use crate::exit::{Code, Failure};
 
@@ -42,6 +45,11 @@ impl DataDir {
     /// Returns the directory of the log.
     pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("journal")
+    }
+
+    /// Returns the directory of a task's snapshots of state.
+    pub(crate) fn state(&self, task: &TaskId) -> PathBuf {
+        self.0.join("state").join(task.as_str())
     }
 
     /// Returns the directory of the tables.

@@ -124,7 +124,7 @@ impl Node {
         take_over_old_names(cx, config, &*log, &lake).await?;
         flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
 
-        let clean = role::clean::build(config, &log)?;
+        let clean = role::clean::build(config, &log, &data)?;
         let sink = role::sink::build(config, &log, &data)?;
         let bound = role::collector::bind(config, &log, &observer)?;
         let info = NodeInfo::of_this_process(admin_address, bound.local_addr());
@@ -289,6 +289,28 @@ async fn ensure_topics(cx: &Context, config: &Config, log: &dyn Log) -> Result<(
         admin.ensure_topic(&cx, name, &wanted).await.map_err(|error| match error.class() {
             millstream_model::ErrorClass::Invalid => Failure::new(Code::Config, error)
                 .with_hint(format!("see `{}` of the configuration", topic.name.path)),
+            class => Failure::classified(class, error),
+        })?;
+    }
+    ensure_changelogs(&cx, config, log).await
+}
+
+/// Creates the topics in which steps keep their state: as many partitions as the topic read, so
+/// that a task's state stands in the partition with its number.
+async fn ensure_changelogs(cx: &Context, config: &Config, log: &dyn Log) -> Result<(), Failure> {
+    for pipeline in &config.pipelines {
+        let Some(name) = pipeline.changelog() else { continue };
+        let partitions = config.partitions(&pipeline.from.value);
+        let wanted = TopicConfig { partitions, kind: TopicKind::Changelog, retention: None };
+        log.admin().ensure_topic(cx, &name, &wanted).await.map_err(|error| match error.class() {
+            millstream_model::ErrorClass::Invalid => {
+                let hint = format!(
+                    "the state of pipeline `{}` is of another number of partitions; let it read a \
+                     topic with that number, or take its step that keeps state out",
+                    pipeline.name.value
+                );
+                Failure::new(Code::Config, error).with_hint(hint)
+            }
             class => Failure::classified(class, error),
         })?;
     }

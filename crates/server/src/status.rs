@@ -3,7 +3,7 @@
 //! They are apart from what the tasks compute with, so that the API stays stable when those
 //! change.
 
-use millstream_pipeline::{Counts, TaskState, TaskStatus};
+use millstream_pipeline::{Counts, StateStatus, TaskState, TaskStatus};
 use serde::{Deserialize, Serialize};
 
 use crate::accounting::Tally;
@@ -64,6 +64,32 @@ pub(crate) struct TaskRow {
     pub(crate) inputs: Vec<InputRow>,
     /// What it did since it first began.
     pub(crate) counts: Tally,
+    /// What its steps remember; absent where none of them does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) keyed: Option<KeyedRow>,
+}
+
+/// What the steps of a task remember.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct KeyedRow {
+    /// The number of entries.
+    pub(crate) entries: u64,
+    /// The memory they take, in bytes.
+    pub(crate) bytes: u64,
+    /// Entries that were forgotten before their time, because there were too many, ever.
+    pub(crate) evicted_early: u64,
+    /// While the state is rebuilt: the offsets read and to read in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) restoring: Option<RestoringRow>,
+}
+
+/// How far a state is rebuilt.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct RestoringRow {
+    /// Offsets read.
+    pub(crate) read: u64,
+    /// Offsets to read in all.
+    pub(crate) total: u64,
 }
 
 /// What holds a task up.
@@ -153,7 +179,16 @@ impl From<&TaskStatus> for TaskRow {
             lag: status.lag(),
             inputs: status.inputs.iter().map(input).collect(),
             counts: Tally::from(status.counts),
+            keyed: status.keyed.map(KeyedRow::from),
         }
+    }
+}
+
+impl From<StateStatus> for KeyedRow {
+    fn from(status: StateStatus) -> Self {
+        let StateStatus { restoring, entries, bytes, evicted_early } = status;
+        let restoring = restoring.map(|it| RestoringRow { read: it.read, total: it.total });
+        Self { entries, bytes, evicted_early, restoring }
     }
 }
 

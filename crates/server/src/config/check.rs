@@ -28,6 +28,7 @@ pub(super) enum Flow {
 pub(super) fn check(config: &Config, flow: Flow, problems: &Problems) {
     for pipeline in &config.pipelines {
         pipeline_topics_differ(pipeline, problems);
+        state_is_kept_once(pipeline, problems);
     }
     for sink in &config.sinks {
         partition_column_is_a_time(sink, problems);
@@ -46,6 +47,7 @@ fn check_flow(config: &Config, problems: &Problems) {
         dead_letter_topic_is_its_own(config, pipeline, problems);
     }
     pipelines_do_not_loop(config, problems);
+    changelogs_are_their_own(config, problems);
     for sink in &config.sinks {
         sink_reads_what_is_written(config, sink, problems);
     }
@@ -100,6 +102,41 @@ fn pipeline_topics_differ(pipeline: &PipelineSpec, problems: &Problems) {
     if from.value == dead_letters.value {
         let message = format!("`{}` is also what the pipeline reads: a loop", from.value);
         problems.add(dead_letters.at, &dead_letters.path, message);
+    }
+}
+
+/// One step of a pipeline keeps state, under a name that stays.
+fn state_is_kept_once(pipeline: &PipelineSpec, problems: &Problems) {
+    let mut with_state = pipeline.steps.iter().filter(|step| step.value.keeps_state());
+    let Some(first) = with_state.next() else { return };
+    for step in with_state {
+        let kind = step.value.kind();
+        let message = format!("`{kind}` keeps state, and a pipeline has one such step");
+        let hint = "put it into a pipeline of its own, behind this one";
+        problems.add_with_hint(step.at, &step.path, message, hint);
+    }
+    if let Some(old) = &pipeline.renamed_from {
+        let kind = first.value.kind();
+        let message = format!("a pipeline with `{kind}` keeps its name");
+        let hint = format!(
+            "what it remembers stands in topic `{}-{kind}-changelog`; take the step out, start \
+             once, and put it back: it then begins with nothing to remember",
+            old.value
+        );
+        problems.add_with_hint(old.at, &old.path, message, hint);
+    }
+}
+
+/// Nobody else uses the topic of a changelog, which nobody declares.
+fn changelogs_are_their_own(config: &Config, problems: &Problems) {
+    for pipeline in &config.pipelines {
+        let Some(changelog) = pipeline.changelog() else { continue };
+        if let Some(topic) = config.topics.iter().find(|topic| topic.name.value == changelog) {
+            let name = &pipeline.name.value;
+            let message = format!("`{changelog}` is what pipeline `{name}` remembers");
+            let hint = "give the topic another name: a changelog is created by itself";
+            problems.add_with_hint(topic.name.at, &topic.name.path, message, hint);
+        }
     }
 }
 

@@ -30,6 +30,24 @@ pub(crate) struct PipelineSpec {
     pub(crate) worker: processor::Config,
 }
 
+impl PipelineSpec {
+    /// Returns the step that keeps state, if there is one.
+    pub(crate) fn step_with_state(&self) -> Option<&Located<StepConfig>> {
+        self.steps.iter().find(|step| step.value.keeps_state())
+    }
+
+    /// Returns the topic in which the state of its tasks stands, if a step of it keeps state.
+    ///
+    /// It is named after the pipeline, not after the step's place: a step put before it changes
+    /// nothing about what is remembered.
+    pub(crate) fn changelog(&self) -> Option<TopicName> {
+        let step = self.step_with_state()?;
+        let name = format!("{}-{}-changelog", self.name.value, step.value.kind());
+        // Nothing but the name of a pipeline is in it, and that is checked already.
+        TopicName::new(&name).ok()
+    }
+}
+
 /// The keys that say how the tasks work.
 pub(crate) const WORKER_FIELDS: &[Field<processor::Config>] = &[
     Field { key: "batch_bytes_max", apply: |c, v| v.byte_size().map(|it| c.batch_bytes_max = it) },

@@ -1,6 +1,6 @@
 //! The list `steps` of a pipeline: each item is one key, the step's kind, and what it is told.
 
-use millstream_pipeline::step::{cast, default, remove, rename, require, timestamp};
+use millstream_pipeline::step::{cast, dedupe, default, remove, rename, require, timestamp};
 use millstream_pipeline::{Path, StepConfig};
 use serde_json::Value as Json;
 
@@ -14,7 +14,7 @@ use super::yaml::{Kind, Scalar};
 type Decode = fn(&Value<'_>) -> Option<StepConfig>;
 
 /// Every kind of step.
-pub(crate) const KINDS: [(&str, Decode); 7] = [
+pub(crate) const KINDS: [(&str, Decode); 8] = [
     ("require", |value| Some(StepConfig::Require(require::Config { fields: field_list(value)? }))),
     ("default", |value| Some(StepConfig::Default(default::Config { fields: defaults(value)? }))),
     ("rename", |value| Some(StepConfig::Rename(rename::Config { fields: renames(value)? }))),
@@ -24,6 +24,7 @@ pub(crate) const KINDS: [(&str, Decode); 7] = [
         Some(StepConfig::Timestamp(timestamp::Config { fields: field_list(value)? }))
     }),
     ("filter", |value| Some(StepConfig::Filter(filter(value)?))),
+    ("dedupe", |value| Some(StepConfig::Dedupe(dedupe(value)?))),
 ];
 
 /// Decodes the list.
@@ -119,6 +120,26 @@ fn defaults(value: &Value<'_>) -> Option<Vec<(String, Json)>> {
 
 fn casts(value: &Value<'_>) -> Option<Vec<(String, cast::Type)>> {
     by_field(value, |value| value.one_of(&cast::Type::ALL.map(|it| (it.as_str(), it))))
+}
+
+/// Decodes what makes events the same; every key has a default.
+fn dedupe(value: &Value<'_>) -> Option<dedupe::Config> {
+    let mut fields = value.fields()?;
+    let default = dedupe::Config::default();
+    let by = match fields.take("by") {
+        Some(value) => value.one_of(&dedupe::By::ALL.map(|it| (it.as_str(), it))),
+        None => Some(default.by),
+    };
+    let within = match fields.take("within") {
+        Some(value) => value.duration(),
+        None => Some(default.within),
+    };
+    let keys_max = match fields.take("keys_max") {
+        Some(value) => value.integer(),
+        None => Some(default.keys_max),
+    };
+    fields.finish();
+    Some(dedupe::Config { by: by?, within: within?, keys_max: keys_max? })
 }
 
 /// Returns all items, or nothing when one of them has reported a problem.

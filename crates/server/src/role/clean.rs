@@ -7,27 +7,40 @@ use std::time::Duration;
 use millstream_log::{EveryTask, Log};
 use millstream_model::{ByteSize, TaskId, TopicPartition};
 use millstream_pipeline::event::Limits;
-use millstream_pipeline::processor::{Settings, Surroundings};
+use millstream_pipeline::processor::{Keeping, Settings, Surroundings};
 use millstream_pipeline::worker::{Group, Grouping, MakeError};
 use millstream_pipeline::{Cleaner, PinnedTask, Processor, Worker, cleaner, processor, worker};
+use millstream_runtime::disk::RealDisk;
 use millstream_runtime::{Clock, Rng, TaskKind};
+use millstream_state::SnapshotDir;
 
 use crate::config::{Config, PipelineSpec};
+use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
 use crate::flow::processor_task;
 
 /// Builds the tasks of every pipeline.
-pub(crate) fn build(config: &Config, log: &Arc<dyn Log>) -> Result<Worker, Failure> {
-    let group = |pipeline| group(config, pipeline, log);
+pub(crate) fn build(
+    config: &Config,
+    log: &Arc<dyn Log>,
+    data: &DataDir,
+) -> Result<Worker, Failure> {
+    let group = |pipeline| group(config, pipeline, log, data);
     let groups = config.pipelines.iter().map(group).collect::<Result<_, _>>()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Ok(Worker::new(worker::Settings { threads }, groups))
 }
 
-fn group(config: &Config, pipeline: &PipelineSpec, log: &Arc<dyn Log>) -> Result<Group, Failure> {
+fn group(
+    config: &Config,
+    pipeline: &PipelineSpec,
+    log: &Arc<dyn Log>,
+    data: &DataDir,
+) -> Result<Group, Failure> {
     let mut tasks: BTreeMap<TaskId, Settings> = BTreeMap::new();
     for partition in 0..config.partitions(&pipeline.from.value) {
-        let settings = settings(config, pipeline, partition);
+        let mut settings = settings(config, pipeline, partition);
+        settings.keeping = keeping(pipeline, &settings.task, data);
         // Steps that do not compile are a mistake in the configuration: found now, not when the
         // task is placed.
         Cleaner::new(&settings.cleaner).map_err(|error| Failure::new(Code::Config, error))?;
@@ -67,6 +80,12 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
         transaction_interval: Duration::ZERO,
         config: fitting(worker, config.log.transaction_bytes_max),
     }
+}
+
+/// Returns where the state of a task is kept, if a step of its pipeline keeps state.
+fn keeping(pipeline: &PipelineSpec, task: &TaskId, data: &DataDir) -> Option<Keeping> {
+    let snapshots = SnapshotDir::new(Arc::new(RealDisk), data.state(task));
+    Some(Keeping::new(pipeline.changelog()?, Some(snapshots)))
 }
 
 /// Lets a pipeline's transactions be no larger than the log takes.

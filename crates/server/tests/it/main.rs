@@ -7,6 +7,7 @@
 )]
 
 mod commands;
+mod dedupe;
 mod full;
 mod full_disk;
 mod kill;
