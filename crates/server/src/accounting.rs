@@ -15,7 +15,13 @@
 //! the facts reads downstream first: the reader's count is then never newer than the appender's.
 //! Topics are bracketed: their end lies between the appenders' counts before and after.
 //!
+//! Where offsets do not count records (Kafka) what waits in a topic is counted by reading it, up to
+//! a bound; beyond that the books say *at least*. A topic's end is then compared with nothing: what
+//! a sink dealt with and what waits for it is, with what its pipelines count as written.
+//!
 //! Everything here is plain arithmetic on numbers; collecting them is the caller's work.
+
+use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
@@ -81,8 +87,11 @@ pub(crate) struct PipelineFacts {
     pub(crate) tally: Tally,
     /// Its counts, read before any topic it writes.
     pub(crate) tally_before: Tally,
-    /// The end of the topic it reads, read last of all: everything ever accepted.
+    /// The end of the topic it reads, read last of all: everything ever accepted. On a log whose
+    /// offsets do not count records: what it read, and what was counted behind that.
     pub(crate) accepted: u64,
+    /// Whether more may be accepted than that: the backlog was too large to be counted.
+    pub(crate) accepted_is_least: bool,
 }
 
 /// What is known of one sink.
@@ -110,6 +119,20 @@ pub(crate) struct SinkFacts {
     pub(crate) dead_lettered: u64,
     /// The dead letters it has written, read before any topic.
     pub(crate) dead_lettered_before: u64,
+    /// What waits for it in its topic, counted; `None` where offsets count records.
+    pub(crate) waiting: Option<Waiting>,
+}
+
+/// The records between a table's position and the end of its topic, counted by reading them after
+/// the first look at the pipelines' counts and before the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Waiting {
+    /// How many.
+    pub(crate) records: u64,
+    /// Whether those are all; otherwise there are at least so many.
+    pub(crate) is_all: bool,
+    /// Whether it is known how many records had left the topic when the sink began.
+    pub(crate) before_is_known: bool,
 }
 
 /// How much stands in one topic.
@@ -117,8 +140,9 @@ pub(crate) struct SinkFacts {
 pub(crate) struct TopicFacts {
     /// Its name.
     pub(crate) name: String,
-    /// The sum of its partitions' ends: everything ever appended.
-    pub(crate) end: u64,
+    /// The sum of its partitions' ends: everything ever appended; `None` where offsets do not
+    /// count records.
+    pub(crate) end: Option<u64>,
     /// Whether the collector appends to it.
     pub(crate) is_collected: bool,
 }
@@ -159,6 +183,10 @@ pub(crate) struct Line {
     pub(crate) in_flight: u64,
     /// Records that had left a topic before the pipeline or the sink that reads it began.
     pub(crate) before: u64,
+    /// Whether more may be accepted and in flight than said: the backlog was too large to be
+    /// counted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) at_least: bool,
 }
 
 impl Line {
@@ -250,9 +278,7 @@ fn since(before: u64) -> String {
 /// A topic holds exactly what its appenders count as appended, give or take what they appended
 /// while we looked.
 fn check_topic(topic: &TopicFacts, facts: &Facts, faults: &mut Vec<String>) {
-    if topic.is_collected {
-        return;
-    }
+    let Some(end) = topic.end.filter(|_| !topic.is_collected) else { return };
     let (mut least, mut most) = (0, 0);
     for pipeline in &facts.pipelines {
         if pipeline.to == topic.name {
@@ -270,8 +296,8 @@ fn check_topic(topic: &TopicFacts, facts: &Facts, faults: &mut Vec<String>) {
             most += sink.dead_lettered;
         }
     }
-    if !(least..=most).contains(&topic.end) {
-        let TopicFacts { name, end, .. } = topic;
+    if !(least..=most).contains(&end) {
+        let name = &topic.name;
         let counted =
             if least == most { most.to_string() } else { format!("between {least} and {most}") };
         faults.push(format!("topic {name}: holds {end}, its writers count {counted}"));
@@ -304,25 +330,67 @@ fn sink_line(sink: &SinkFacts, facts: &Facts, faults: &mut Vec<String>) -> Line 
         before: *before,
         ..empty_line()
     };
-    let mut appended = 0;
+    let (mut appended_before, mut appended) = (0, 0);
     for pipeline in feeding {
         add_pipeline(&mut line, pipeline);
+        appended_before += pipeline.tally_before.written;
         appended += pipeline.tally.written;
     }
-    if let Some(topic) =
-        facts.topics.iter().find(|topic| topic.name == sink.from && topic.is_collected)
-    {
-        line.accepted += topic.end;
-        appended += topic.end;
+    let mut topics = facts.topics.iter();
+    if let Some(topic) = topics.find(|topic| topic.name == sink.from && topic.is_collected) {
+        // Nobody counts what the collector appends where offsets do not.
+        let waiting = sink.waiting.map_or(0, |waiting| waiting.records);
+        let end = topic.end.unwrap_or(consumed + waiting);
+        line.at_least |= sink.waiting.is_some_and(|waiting| !waiting.is_all);
+        line.accepted += end;
+        appended_before += end;
+        appended += end;
     }
-    match appended.checked_sub(*consumed) {
-        Some(waiting) => line.in_flight += waiting,
-        None => faults.push(format!(
-            "sink {name}: stands at {consumed}, but only {appended} were appended to {}",
-            sink.from,
-        )),
+    match sink.waiting {
+        None => match appended.checked_sub(*consumed) {
+            Some(waiting) => line.in_flight += waiting,
+            None => faults.push(format!(
+                "sink {name}: stands at {consumed}, but only {appended} were appended to {}",
+                sink.from,
+            )),
+        },
+        Some(waiting) => {
+            add_waiting(&mut line, (sink, waiting), appended_before..=appended, faults)
+        }
     }
     line
+}
+
+/// Adds what was counted in a sink's topic, and holds it against what its writers count.
+///
+/// Where it is not known how many records had left the topic when the sink began, that is what
+/// remains, and nothing can be held against it.
+fn add_waiting(
+    line: &mut Line,
+    (sink, waiting): (&SinkFacts, Waiting),
+    appended: RangeInclusive<u64>,
+    faults: &mut Vec<String>,
+) {
+    let (least, most) = (*appended.start(), *appended.end());
+    let SinkFacts { name, from, consumed, .. } = sink;
+    let held = consumed + waiting.records;
+    let may_hold_more = !waiting.is_all || !waiting.before_is_known;
+    if held > most || (held < least && !may_hold_more) {
+        let counted =
+            if least == most { most.to_string() } else { format!("between {least} and {most}") };
+        let waiting = waiting.records;
+        faults.push(format!(
+            "sink {name}: dealt with {consumed} of topic {from}, {waiting} wait in it, its writers \
+             count {counted}"
+        ));
+    }
+    if waiting.before_is_known {
+        line.in_flight += most.saturating_sub(*consumed);
+    } else {
+        line.in_flight += waiting.records;
+        line.before += most.saturating_sub(held);
+        line.at_least |= !waiting.is_all;
+    }
 }
 
 /// The line of a pipeline whose topic nobody of ours reads: what it wrote there counts as stored.
@@ -339,6 +407,7 @@ fn pipeline_line(pipeline: &PipelineFacts) -> Line {
 fn add_pipeline(line: &mut Line, pipeline: &PipelineFacts) {
     let tally = pipeline.tally;
     line.accepted += pipeline.accepted;
+    line.at_least |= pipeline.accepted_is_least;
     line.created += tally.created;
     line.replayed += tally.replayed;
     line.dead_lettered += tally.rejected;
@@ -361,6 +430,7 @@ fn empty_line() -> Line {
         deduplicated: 0,
         in_flight: 0,
         before: 0,
+        at_least: false,
     }
 }
 

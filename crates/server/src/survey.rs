@@ -5,27 +5,49 @@
 //! topics, the counts once more, and what was accepted last of all. Whatever moves meanwhile then
 //! shows as in flight, and never as missing.
 //!
-//! Sums of offsets are taken for numbers of records, so the log must be gapless. On another one
-//! ends are to be counted by reading on from the reader's position; see
+//! Where the log is gapless, sums of offsets are numbers of records. On another one what waits is
+//! counted by reading it ([`counting`]), from positions and counts of one commit; see
 //! [`millstream_pipeline::counts::Beginning`] for what is exact there.
 
-use std::collections::BTreeMap;
-
-use millstream_lake::position::{PartitionPosition, standing};
+use millstream_lake::position::{PartitionPosition, SinkPositions, standing};
 use millstream_lake::{Lake, LakeError, TableName};
 use millstream_log::{Committed, Log, ReaderError};
-use millstream_model::{Classify, ErrorClass, Offset, PartitionId, TopicPartition};
+use millstream_model::{
+    Classify, ErrorClass, Incarnation, LogPosition, Offset, PartitionId, TopicPartition,
+};
 use millstream_pipeline::Counts;
 use millstream_pipeline::counts::{Beginning, BeginningError, CountsError, records_before};
 use millstream_runtime::Context;
 use thiserror::Error;
 
-use crate::accounting::{Facts, PipelineFacts, SinkFacts, Tally, TopicFacts};
+use crate::accounting::{Facts, PipelineFacts, SinkFacts, Tally, TopicFacts, Waiting};
 use crate::data_dir::DataDir;
 use crate::flow::{Flow, FlowPipeline, FlowSink, sink_task, topic_name};
 
-/// What a table says of the partitions of the sink that fills it.
-type Stored = BTreeMap<PartitionId, PartitionPosition>;
+mod counting;
+
+use counting::{Budget, Place, count, count_behind};
+
+/// What a table says of the sink that fills it, if it was ever filled.
+struct Stored(Option<SinkPositions>);
+
+impl Stored {
+    fn partitions(&self) -> impl Iterator<Item = &PartitionPosition> {
+        self.0.iter().flat_map(|sink| sink.partitions.values())
+    }
+
+    fn of(&self, partition: PartitionId) -> Option<PartitionPosition> {
+        self.0.as_ref()?.partitions.get(&partition).copied()
+    }
+
+    /// Returns where the table stands in a partition.
+    fn next(&self, partition: PartitionId) -> Option<LogPosition> {
+        let (sink, position) = (self.0.as_ref()?, self.of(partition)?);
+        let (log, topic) = (sink.log, sink.topic_id);
+        let incarnation = Incarnation(position.incarnation);
+        Some(LogPosition { log, topic, incarnation, offset: position.next })
+    }
+}
 
 /// Why a survey could not be made.
 #[derive(Debug, Error)]
@@ -82,9 +104,21 @@ pub(crate) async fn survey(
     lake: Option<&Lake>,
     flow: &Flow,
 ) -> Result<Facts, SurveyError> {
-    let mut sinks = Vec::new();
+    survey_within(cx, (log, lake), flow, Budget::new()).await
+}
+
+async fn survey_within(
+    cx: &Context,
+    (log, lake): (&dyn Log, Option<&Lake>),
+    flow: &Flow,
+    mut budget: Budget,
+) -> Result<Facts, SurveyError> {
+    let is_gapless = log.admin().is_gapless();
+    let (mut sinks, mut backlogs) = (Vec::new(), Vec::new());
     for sink in &flow.sinks {
-        sinks.push(sink_facts(cx, (log, lake), flow, sink).await?);
+        let (facts, backlog) = sink_facts(cx, (log, lake), flow, (sink, &mut budget)).await?;
+        sinks.push(facts);
+        backlogs.push(backlog);
     }
     let mut before = Vec::new();
     for pipeline in &flow.pipelines {
@@ -92,18 +126,25 @@ pub(crate) async fn survey(
     }
     let mut topics = Vec::new();
     for topic in &flow.topics {
-        topics.push(TopicFacts {
-            name: topic.name.clone(),
-            end: end_of(cx, log, flow, &topic.name).await?,
-            is_collected: topic.name == flow.collected,
-        });
+        let (name, is_collected) = (topic.name.clone(), topic.name == flow.collected);
+        let end = if is_gapless { Some(end_of(cx, log, flow, &name).await?) } else { None };
+        topics.push(TopicFacts { name, end, is_collected });
+    }
+    for (facts, backlog) in sinks.iter_mut().zip(&backlogs) {
+        if let Some(Backlog { places, before_is_known }) = backlog {
+            let counted = count_behind(cx, log, places, &mut budget).await?;
+            let (records, is_all) = (counted.records, counted.is_all);
+            facts.waiting = Some(Waiting { records, is_all, before_is_known: *before_is_known });
+        }
     }
     for (facts, sink) in sinks.iter_mut().zip(&flow.sinks) {
         facts.dead_lettered = rejected(&registered(cx, log, flow, sink).await?);
     }
-    let mut pipelines = Vec::new();
+    let (mut pipelines, mut places) = (Vec::new(), Vec::new());
     for (pipeline, tally_before) in flow.pipelines.iter().zip(before) {
-        let Progress { before, consumed, tally } = progress(cx, log, flow, pipeline).await?;
+        let progress = progress(cx, log, flow, pipeline).await?;
+        let Progress { before, consumed, tally, .. } = progress;
+        places.push(progress.places);
         pipelines.push(PipelineFacts {
             name: pipeline.name.clone(),
             from: pipeline.from.clone(),
@@ -114,25 +155,41 @@ pub(crate) async fn survey(
             tally,
             tally_before,
             accepted: 0,
+            accepted_is_least: false,
         });
     }
-    for pipeline in &mut pipelines {
-        pipeline.accepted = end_of(cx, log, flow, &pipeline.from).await?;
+    for (pipeline, places) in pipelines.iter_mut().zip(&places) {
+        if is_gapless {
+            pipeline.accepted = end_of(cx, log, flow, &pipeline.from).await?;
+            continue;
+        }
+        let counted = count_behind(cx, log, places, &mut budget).await?;
+        pipeline.accepted = pipeline.tally.read + counted.records;
+        pipeline.accepted_is_least = !counted.is_all;
     }
     Ok(Facts { sinks, topics, pipelines })
+}
+
+/// What waits for a sink, to be counted.
+#[derive(Debug, Default)]
+struct Backlog {
+    /// Where the table stands.
+    places: Vec<Place>,
+    /// Whether it is known how many records had left the topic when the sink began.
+    before_is_known: bool,
 }
 
 async fn sink_facts(
     cx: &Context,
     (log, lake): (&dyn Log, Option<&Lake>),
     flow: &Flow,
-    sink: &FlowSink,
-) -> Result<SinkFacts, SurveyError> {
+    (sink, budget): (&FlowSink, &mut Budget),
+) -> Result<(SinkFacts, Option<Backlog>), SurveyError> {
     // A position is registered after its commit: read first, it is never ahead of the table.
     let tasks = registered(cx, log, flow, sink).await?;
     let stored = match lake {
         Some(lake) => stored(lake, sink).await?,
-        None => Stored::default(),
+        None => Stored(None),
     };
     let mut facts = SinkFacts {
         name: sink.name.clone(),
@@ -140,29 +197,79 @@ async fn sink_facts(
         from: sink.from.clone(),
         dead_letters: sink.dead_letters.clone(),
         before: 0,
-        registered: tasks.iter().map(Registered::consumed).sum(),
-        stored: 0,
-        rejected: 0,
+        registered: 0,
+        stored: stored.partitions().map(|position| position.rows).sum(),
+        rejected: stored.partitions().map(|position| position.rejected).sum(),
         consumed: 0,
         dead_lettered_before: rejected(&tasks),
         dead_lettered: 0,
+        waiting: None,
     };
-    for position in stored.values() {
+    if log.admin().is_gapless() {
+        add_offsets(cx, log, (&tasks, &stored), &mut facts).await?;
+        return Ok((facts, None));
+    }
+    let backlog = add_counts(cx, log, (&tasks, &stored), (&mut facts, budget)).await?;
+    Ok((facts, Some(backlog)))
+}
+
+/// Adds how far a sink came, where offsets count records.
+async fn add_offsets(
+    cx: &Context,
+    log: &dyn Log,
+    (tasks, stored): (&[Registered], &Stored),
+    facts: &mut SinkFacts,
+) -> Result<(), SurveyError> {
+    facts.registered = tasks.iter().map(Registered::consumed).sum();
+    for position in stored.partitions() {
         facts.before += before(log, position.begin)?;
-        facts.stored += position.rows;
-        facts.rejected += position.rejected;
         facts.consumed += position.next.0;
     }
     // A task that began and of which the table knows nothing stands at zero: rows were lost.
-    let is_new = |task: &&Registered| {
-        !task.committed.began && !stored.contains_key(&task.partition.partition)
-    };
+    let is_new =
+        |task: &&Registered| !task.committed.began && stored.of(task.partition.partition).is_none();
     for task in tasks.iter().filter(is_new) {
         let place = place(cx, log, &task.partition, &task.committed).await?;
-        facts.before += before(log, place)?;
-        facts.consumed += place.0;
+        facts.before += before(log, place.offset)?;
+        facts.consumed += place.offset.0;
     }
-    Ok(facts)
+    Ok(())
+}
+
+/// Adds how far a sink came, where offsets do not count records; returns what is still to count.
+async fn add_counts(
+    cx: &Context,
+    log: &dyn Log,
+    (tasks, stored): (&[Registered], &Stored),
+    (facts, budget): (&mut SinkFacts, &mut Budget),
+) -> Result<Backlog, SurveyError> {
+    let mut backlog = Backlog { places: Vec::new(), before_is_known: true };
+    for task in tasks {
+        let number = task.partition.partition;
+        let start = log.bounds(cx, &task.partition).await?.start;
+        let (begin, next) = match (stored.of(number), stored.next(number)) {
+            (Some(position), Some(next)) => (position.begin, next),
+            _ => {
+                let place = place(cx, log, &task.partition, &task.committed).await?;
+                (place.offset, place)
+            }
+        };
+        backlog.places.push((task.partition.clone(), next));
+        if begin == Offset::ZERO {
+            continue;
+        }
+        // What was there at the beginning may be there still: control records count nothing.
+        if start.offset > Offset::ZERO {
+            backlog.before_is_known = false;
+            continue;
+        }
+        let gone = count(cx, log, (&task.partition, start), begin, budget).await?;
+        facts.before += gone.records;
+        backlog.before_is_known &= gone.is_all;
+    }
+    facts.registered = tasks.iter().map(|task| task.counts.read).sum();
+    facts.consumed = facts.before + facts.stored + facts.rejected;
+    Ok(backlog)
 }
 
 /// What a sink's task of one partition has registered in the log, which follows the table.
@@ -203,11 +310,13 @@ async fn registered(
 }
 
 /// How far a pipeline has come, all partitions together.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 struct Progress {
     before: u64,
     consumed: u64,
     tally: Tally,
+    /// Where it stands in each partition.
+    places: Vec<Place>,
 }
 
 /// Returns how far a pipeline has come: where it began, where it stands and what it did come out
@@ -219,37 +328,45 @@ async fn progress(
     pipeline: &FlowPipeline,
 ) -> Result<Progress, SurveyError> {
     let mut sum = Progress::default();
+    let is_gapless = log.admin().is_gapless();
     for partition in partitions(flow, &pipeline.from)? {
         let task = pipeline.task(partition.partition.0);
         let committed = log.committed(cx, &task).await?.unwrap_or_default();
-        if !committed.began {
-            let place = place(cx, log, &partition, &committed).await?;
-            sum.before += before(log, place)?;
-            sum.consumed += place.0;
-            continue;
+        let place = place(cx, log, &partition, &committed).await?;
+        let begin = if committed.began {
+            let counts = Counts::of_committed(&committed)
+                .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
+            let beginning = Beginning::of_committed(&committed)
+                .map_err(|source| SurveyError::Beginning { task: task.to_string(), source })?;
+            sum.tally = sum.tally.plus(Tally::from(counts));
+            beginning.of(&partition)
+        } else {
+            place.offset
+        };
+        if is_gapless {
+            sum.before += before(log, begin)?;
+            sum.consumed += place.offset.0;
         }
-        let counts = Counts::of_committed(&committed)
-            .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
-        let beginning = Beginning::of_committed(&committed)
-            .map_err(|source| SurveyError::Beginning { task: task.to_string(), source })?;
-        sum.before += before(log, beginning.of(&partition))?;
-        sum.consumed += committed.consumed.get(&partition).map_or(0, |next| next.offset.0);
-        sum.tally = sum.tally.plus(Tally::from(counts));
+        sum.places.push((partition, place));
+    }
+    if !is_gapless {
+        // The books begin where the pipeline began; what was before, nobody can count.
+        sum.consumed = sum.tally.read;
     }
     Ok(sum)
 }
 
-/// Returns where a task is going to begin that did not yet: at the place that the log keeps for
-/// it, or with the first record that is readable then.
+/// Returns where a task stands. One that did not begin yet is going to, at the place that the log
+/// keeps for it, or with the first record that is readable then.
 async fn place(
     cx: &Context,
     log: &dyn Log,
     partition: &TopicPartition,
     committed: &Committed,
-) -> Result<Offset, SurveyError> {
+) -> Result<LogPosition, SurveyError> {
     match committed.consumed.get(partition) {
-        Some(place) => Ok(place.offset),
-        None => Ok(log.bounds(cx, partition).await?.start.offset),
+        Some(place) => Ok(*place),
+        None => Ok(log.bounds(cx, partition).await?.start),
     }
 }
 
@@ -284,8 +401,10 @@ pub(crate) async fn open_lake(data: &DataDir) -> Result<Option<Lake>, SurveyErro
 /// Reads what a sink's table says.
 async fn stored(lake: &Lake, sink: &FlowSink) -> Result<Stored, SurveyError> {
     let table = TableName::new(&sink.table).map_err(std::io::Error::other)?;
-    let Some(version) = lake.find(&table).await? else { return Ok(Stored::default()) };
+    let Some(version) = lake.find(&table).await? else { return Ok(Stored(None)) };
     let mut standing = standing(&table, &version.metadata)?;
-    let sink = standing.map.sinks.remove(&sink.name);
-    Ok(sink.map_or_else(Stored::default, |sink| sink.partitions))
+    Ok(Stored(standing.map.sinks.remove(&sink.name)))
 }
+
+#[cfg(test)]
+mod tests;

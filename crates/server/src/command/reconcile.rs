@@ -77,6 +77,11 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
             line.in_flight,
         ];
         row.extend(numbers.iter().map(ToString::to_string));
+        if line.at_least {
+            // Accepted and in flight: the backlog was too large to be counted.
+            row[1].insert_str(0, "≥ ");
+            row[8].insert_str(0, "≥ ");
+        }
         row.extend(is_late.then(|| line.before.to_string()));
         row
     };
