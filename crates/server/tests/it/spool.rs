@@ -173,6 +173,46 @@ fn with_kafka_away_nothing_is_refused_and_a_wiped_disk_skips_nothing() {
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 }
 
+#[test]
+fn another_cluster_is_refused_until_a_replay_is_allowed() {
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let clusters = [(); 2].map(|()| kafka.start(&Config::default()).unwrap());
+    let lake = tempfile::tempdir().unwrap();
+    let [before, after] = [&clusters[0], &clusters[1]].map(|cluster| config(cluster, lake.path()));
+    let mut sandbox = Sandbox::with_config(&before).with_args(&["--roles", "collector"]);
+    sandbox.start();
+    for user in 0..40 {
+        let event = format!(r#"{{"event":"e","user_id":"u{user}"}}"#);
+        assert_eq!(sandbox.post(&event).0, 200);
+    }
+    let forwarded = |sandbox: &Sandbox| -> u64 {
+        let tasks = spool_tasks(sandbox);
+        tasks.iter().filter_map(|task| task["counts"]["written"].as_u64()).sum()
+    };
+    sandbox.wait_until("40 are forwarded", PATIENCE, |sandbox| forwarded(sandbox) == 40);
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+
+    // A cluster that knows nothing of what this journal has forwarded.
+    fs::write(sandbox.data().with_file_name("millstream.yaml"), after).unwrap();
+    sandbox.start();
+    sandbox.wait_until("the spool refuses", PATIENCE, |sandbox| {
+        let tasks = spool_tasks(sandbox);
+        tasks.len() == 4 && tasks.iter().all(|task| task["state"] == "failed")
+    });
+    let (status, reasons) = sandbox.get("/readyz");
+    assert_eq!(status, 503, "{reasons}");
+    assert!(reasons.contains("millstream spool replay"), "{reasons}");
+    sandbox.kill();
+
+    let allowed = replay(&sandbox);
+    assert_eq!(allowed.code, 0, "{}", allowed.stderr);
+    assert_eq!(allowed.stdout.matches("goes on at offset 0").count(), 4, "{}", allowed.stdout);
+    sandbox.start();
+    sandbox.wait_until("40 are forwarded again", PATIENCE, |sandbox| forwarded(sandbox) == 40);
+    assert_eq!(sandbox.get("/readyz").0, 200);
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+}
+
 fn replay(sandbox: &Sandbox) -> crate::sandbox::Output {
     let config = sandbox.data().with_file_name("millstream.yaml");
     sandbox.run(&["spool", "replay", "-c", config.to_str().unwrap()])
