@@ -131,6 +131,7 @@ impl Stage {
                 input_partitions: PARTITIONS,
                 output_partitions: PARTITIONS,
             },
+            keeping: None,
             transaction_interval: Duration::ZERO,
             config: Config::default(),
         };
