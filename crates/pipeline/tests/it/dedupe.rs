@@ -38,7 +38,7 @@ fn settings() -> Settings {
 }
 
 /// Settings with a snapshot after every transaction, on `disk`.
-fn settings_on(disk: &FaultDisk) -> Settings {
+pub(crate) fn settings_on(disk: &FaultDisk) -> Settings {
     let mut settings = settings();
     let snapshots = SnapshotDir::new(Arc::new(disk.clone()), PathBuf::from(SNAPSHOTS));
     let keeping = settings.keeping.as_mut().expect("it keeps state");
@@ -47,11 +47,11 @@ fn settings_on(disk: &FaultDisk) -> Settings {
     settings
 }
 
-fn event(id: usize) -> String {
+pub(crate) fn event(id: usize) -> String {
     format!("{{\"user_id\":\"u\",\"message_id\":\"m{id}\"}}")
 }
 
-fn changelog() -> millstream_model::TopicPartition {
+pub(crate) fn changelog() -> millstream_model::TopicPartition {
     partition("test-dedupe-changelog", 0)
 }
 

@@ -2,6 +2,7 @@
 
 mod cleaning;
 mod dedupe;
+mod dedupe_journal;
 mod fixtures;
 mod fuzz;
 mod memory_sink;
