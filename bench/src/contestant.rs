@@ -9,6 +9,7 @@ pub(crate) mod collector;
 pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod journal;
+pub(crate) mod logs;
 
 /// Which contestant this process is.
 #[derive(Debug, Clone, clap::Subcommand)]
@@ -27,6 +28,8 @@ pub(crate) enum Contestant {
     Lazy(SecondsArgs),
     /// Journal, cleaning, transactional append.
     Engine(VolumeArgs),
+    /// Collector, log and cleaning, until all events are in the clean topic.
+    Logs(logs::LogsArgs),
 }
 
 /// Where to write.
@@ -77,5 +80,6 @@ pub(crate) async fn run(contestant: &Contestant) -> Result<()> {
         Contestant::Validate(args) => cleaning::validate(args)?.print(),
         Contestant::Lazy(args) => cleaning::lazy(args)?.print(),
         Contestant::Engine(args) => engine::run(args).await?.print(),
+        Contestant::Logs(args) => logs::run(args).await?.print(),
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct LoadReport {
     pub(crate) p50: f64,
     /// The 99th percentile, in milliseconds.
     pub(crate) p99: f64,
+    /// The 99.9th percentile, in milliseconds.
+    pub(crate) p999: f64,
 }
 
 #[derive(Debug, Default)]
@@ -69,12 +71,13 @@ pub(crate) async fn run(args: &LoadArgs) -> Result<LoadReport> {
     let seconds = begun.elapsed().as_secs_f64();
     let mut micros = std::mem::take(&mut shared.borrow_mut().micros);
     micros.sort_unstable();
-    let percentile = |hundredths: usize| {
-        let index = (micros.len() * hundredths / 100).min(micros.len().saturating_sub(1));
+    let percentile = |thousandths: usize| {
+        let index = (micros.len() * thousandths / 1000).min(micros.len().saturating_sub(1));
         f64::from(micros.get(index).copied().unwrap_or(0)) / 1000.0
     };
     let requests = micros.len() as u64;
-    Ok(LoadReport { requests, seconds, p50: percentile(50), p99: percentile(99) })
+    let (p50, p99, p999) = (percentile(500), percentile(990), percentile(999));
+    Ok(LoadReport { requests, seconds, p50, p99, p999 })
 }
 
 async fn ask(address: &str, until: Instant, shared: &RefCell<Shared>) -> Result<()> {

@@ -10,15 +10,18 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::contestant::Contestant;
+use crate::feed::FeedArgs;
 use crate::load::LoadArgs;
 use crate::scenario::Setup;
 
 mod contestant;
 mod events;
+mod feed;
 mod http;
 mod journal;
 mod load;
 mod meter;
+mod moments;
 mod numbers;
 mod process;
 mod report;
@@ -45,6 +48,8 @@ enum Command {
     Cleaning(Setup),
     /// Fetch, clean, transactional append.
     Engine(Setup),
+    /// From the collector to the clean topic, on both logs, beside Kafka's own producer.
+    Logs(Setup),
     /// From the collector's answer to the row in the table.
     Latency(Setup),
     /// Runs one contestant; the runner calls it.
@@ -53,6 +58,9 @@ enum Command {
     /// Generates load; the runner calls it.
     #[command(hide = true)]
     Load(LoadArgs),
+    /// Feeds a known number of events; the runner calls it.
+    #[command(hide = true)]
+    Feed(FeedArgs),
 }
 
 fn main() -> Result<()> {
@@ -63,6 +71,10 @@ fn main() -> Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let report = runtime.block_on(load::run(args))?;
             Ok(writeln!(std::io::stdout(), "{}", serde_json::to_string(&report)?)?)
+        }
+        Command::Feed(args) => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(feed::run(args))
         }
         command => {
             let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -78,14 +90,16 @@ async fn run(command: &Command) -> Result<()> {
             scenario::journal::run(setup).await?;
             scenario::cleaning::run(setup).await?;
             scenario::engine::run(setup).await?;
+            scenario::logs::run(setup).await?;
             scenario::latency::run(setup).await
         }
         Command::Collector(setup) => scenario::collector::run(setup).await,
         Command::Journal(setup) => scenario::journal::run(setup).await,
         Command::Cleaning(setup) => scenario::cleaning::run(setup).await,
         Command::Engine(setup) => scenario::engine::run(setup).await,
+        Command::Logs(setup) => scenario::logs::run(setup).await,
         Command::Latency(setup) => scenario::latency::run(setup).await,
         Command::Contestant(contestant) => contestant::run(contestant).await,
-        Command::Load(_) => unreachable!("runs on one thread, above"),
+        Command::Load(_) | Command::Feed(_) => unreachable!("runs on one thread, above"),
     }
 }

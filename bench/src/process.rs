@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// How long a contestant may take to be ready.
-const READY_TIME_MAX: Duration = Duration::from_secs(30);
+const READY_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How long a contestant may take to end after SIGTERM.
 const STOP_TIME_MAX: Duration = Duration::from_secs(60);
@@ -119,7 +119,7 @@ impl Running {
 pub(crate) struct Server {
     running: Running,
     /// Kept open: a server that still says something must not die of a closed pipe.
-    _lines: Lines<BufReader<ChildStdout>>,
+    lines: Lines<BufReader<ChildStdout>>,
     /// What it said after `ready`.
     pub(crate) address: String,
 }
@@ -141,7 +141,7 @@ impl Server {
         };
         let address =
             tokio::time::timeout(READY_TIME_MAX, ready).await.context("never ready")??;
-        Ok(Self { running: Running { child }, _lines: lines, address })
+        Ok(Self { running: Running { child }, lines, address })
     }
 
     /// Returns what the server used so far.
@@ -152,6 +152,17 @@ impl Server {
     /// Asks the server to end, and waits until it has, in order.
     pub(crate) async fn stop(self) -> Result<()> {
         self.running.stop().await
+    }
+
+    /// Waits for the last line of a server that ends by itself.
+    pub(crate) async fn last_line(mut self) -> Result<String> {
+        let mut last = None;
+        while let Some(line) = self.lines.next_line().await? {
+            last = Some(line);
+        }
+        let status = self.running.child.wait().await?;
+        ensure!(status.success(), "the process ended with {status}");
+        last.context("a contestant that prints nothing")
     }
 }
 

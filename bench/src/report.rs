@@ -24,13 +24,27 @@ pub(crate) struct Sample {
     pub(crate) latency: Option<Latency>,
 }
 
-/// Two percentiles, in milliseconds.
+/// Percentiles, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Latency {
     /// The median.
     pub(crate) p50: f64,
     /// The 99th percentile.
     pub(crate) p99: f64,
+    /// The 99.9th percentile, where there were enough calls to tell.
+    pub(crate) p999: Option<f64>,
+}
+
+impl Latency {
+    /// Takes the percentiles of times that are sorted.
+    pub(crate) fn of_sorted(millis: &[f64]) -> Self {
+        let at = |thousandths: usize| {
+            let index = (millis.len() * thousandths / 1000).min(millis.len().saturating_sub(1));
+            millis.get(index).copied().unwrap_or(f64::NAN)
+        };
+        let p999 = (millis.len() >= 1000).then(|| at(999));
+        Self { p50: at(500), p99: at(990), p999 }
+    }
 }
 
 impl Sample {
@@ -108,7 +122,7 @@ impl Report {
         writeln!(text, "\n### {title}\n")?;
         writeln!(
             text,
-            "| Contestant | {unit}/s (least–most) | {unit} per CPU-s | CPU s | Peak MB | p50 / p99 ms |"
+            "| Contestant | {unit}/s (least–most) | {unit} per CPU-s | CPU s | Peak MB | p50 / p99 / p99.9 ms |"
         )?;
         writeln!(text, "|---|---|---|---|---|---|")?;
         for (name, samples) in &self.contestants {
@@ -122,7 +136,12 @@ impl Report {
                     let all = || samples.iter().filter_map(|sample| sample.latency);
                     let p50 = Spread::of(all().map(|latency| latency.p50)).median;
                     let p99 = Spread::of(all().map(|latency| latency.p99)).median;
-                    writeln!(text, " {p50:.2} / {p99:.2} |")?;
+                    write!(text, " {p50:.2} / {p99:.2}")?;
+                    let tails: Vec<f64> = all().filter_map(|latency| latency.p999).collect();
+                    if !tails.is_empty() {
+                        write!(text, " / {:.2}", Spread::of(tails.into_iter()).median)?;
+                    }
+                    writeln!(text, " |")?;
                 }
                 None => writeln!(text, " – |")?,
             }

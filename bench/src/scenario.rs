@@ -12,6 +12,7 @@ pub(crate) mod collector;
 pub(crate) mod engine;
 pub(crate) mod journal;
 pub(crate) mod latency;
+pub(crate) mod logs;
 
 /// What all scenarios understand.
 #[derive(Debug, Clone, clap::Args)]
@@ -51,6 +52,26 @@ impl Setup {
     pub(crate) fn this_program() -> Result<PathBuf> {
         std::env::current_exe().context("find this program")
     }
+}
+
+/// Returns `names` for one round: each round begins with the next of them, so that what a place in
+/// the order costs meets all.
+fn rotated(names: &[&'static str], round: u32) -> Vec<&'static str> {
+    let first = usize::try_from(round).unwrap_or(0) % names.len();
+    names.iter().cycle().skip(first).take(names.len()).copied().collect()
+}
+
+/// The most memory that is touched before a contestant runs.
+const TOUCHED_BYTES_MAX: u64 = 4 << 30;
+
+/// Touches as much memory as a contestant with this volume takes, and gives it back.
+///
+/// A virtual machine may have given free pages to its host; whoever touches one first then pays
+/// for bringing it back. So nobody who is measured is the first.
+fn touch_memory(volume_bytes: u64) {
+    let bytes = (2 * volume_bytes).min(TOUCHED_BYTES_MAX);
+    // Not zero: pages of zeros would not be touched.
+    drop(std::hint::black_box(vec![1_u8; usize::try_from(bytes).unwrap_or(0)]));
 }
 
 /// Returns the median of some figures, the upper one of two.

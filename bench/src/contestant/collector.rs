@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use metrics_exporter_prometheus::PrometheusBuilder;
-use millstream_collector::{AlwaysReady, Collector, Config, Settings, Topic};
+use millstream_collector::{AlwaysReady, Bound, Collector, Config, Settings, Topic};
+use millstream_log::Log;
+use millstream_model::TopicName;
 use millstream_runtime::{Clock, Context};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -22,14 +24,7 @@ pub(crate) async fn run(args: &Directory) -> Result<()> {
     let cx = Context::background();
     let journal = Journal::open(&args.dir).await?;
     let name = ensure_topic(&cx, &*journal.log, "events").await?;
-    let settings = Settings {
-        log: Arc::clone(&journal.log),
-        topic: Topic { name, partitions: PARTITIONS },
-        clock: Clock::system(),
-        readiness: Arc::new(AlwaysReady),
-    };
-    let listen = "127.0.0.1:0".parse()?;
-    let bound = Collector::bind(Config { listen, ..Config::default() }, settings)?;
+    let bound = bind(&journal.log, name)?;
     writeln!(std::io::stdout(), "ready {}", bound.local_addr())?;
 
     let serving = cx.child();
@@ -41,6 +36,18 @@ pub(crate) async fn run(args: &Directory) -> Result<()> {
     let (served, ()) = tokio::join!(bound.run(&serving), stop);
     served?;
     journal.close().await
+}
+
+/// Listens, on a free port.
+pub(crate) fn bind(log: &Arc<dyn Log>, name: TopicName) -> Result<Bound> {
+    let settings = Settings {
+        log: Arc::clone(log),
+        topic: Topic { name, partitions: PARTITIONS },
+        clock: Clock::system(),
+        readiness: Arc::new(AlwaysReady),
+    };
+    let listen = "127.0.0.1:0".parse()?;
+    Ok(Collector::bind(Config { listen, ..Config::default() }, settings)?)
 }
 
 /// Returns the numbers of the events that a journal holds.

@@ -10,8 +10,9 @@ use millstream_model::{TaskId, TopicName, TopicPartition};
 use millstream_pipeline::cleaner;
 use millstream_pipeline::event::Limits;
 use millstream_pipeline::processor::{Config, Settings, Surroundings};
-use millstream_pipeline::{Counts, Processor};
+use millstream_pipeline::{Counts, Processor, TaskStatus};
 use millstream_runtime::{Clock, Context, Rng};
+use tokio::sync::watch;
 
 use super::VolumeArgs;
 use crate::events::number_of;
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: &VolumeArgs) -> Result<Measured> {
     let meter = Meter::start()?;
     let running = cx.child();
     let tasks: Vec<_> = (0..PARTITIONS)
-        .map(|partition| start(&running, &journal.log, &topics, partition))
+        .map(|partition| Ok(start(&running, &journal.log, &topics, partition, &Pace::JOURNAL)?.0))
         .collect::<Result<_>>()?;
     while counts(&cx, &*journal.log).await?.read < events {
         ensure!(!tasks.iter().any(std::thread::JoinHandle::is_finished), "a task ended early");
@@ -79,10 +80,37 @@ async fn counts(cx: &Context, log: &dyn Log) -> Result<Counts> {
     Ok(sum)
 }
 
-type Task = std::thread::JoinHandle<Result<()>>;
+/// How long transactions are gathered for and may take, as the product sets it for each log.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    transaction_interval: Duration,
+    transaction_time_max: Duration,
+}
 
-/// Starts the task of one partition on a thread of its own.
-fn start(cx: &Context, log: &Arc<dyn Log>, topics: &[TopicName], partition: u32) -> Result<Task> {
+impl Pace {
+    /// On the journal.
+    pub(crate) const JOURNAL: Self = Self {
+        transaction_interval: Duration::ZERO,
+        transaction_time_max: Duration::from_secs(30),
+    };
+    /// On Kafka, where each transaction costs a few round trips.
+    pub(crate) const KAFKA: Self = Self {
+        transaction_interval: Duration::from_millis(100),
+        transaction_time_max: Duration::from_secs(10),
+    };
+}
+
+/// A task on a thread of its own.
+pub(crate) type Task = std::thread::JoinHandle<Result<()>>;
+
+/// Starts the task of one partition, from the first topic into the second and third.
+pub(crate) fn start(
+    cx: &Context,
+    log: &Arc<dyn Log>,
+    topics: &[TopicName],
+    partition: u32,
+    pace: &Pace,
+) -> Result<(Task, watch::Receiver<TaskStatus>)> {
     let settings = Settings {
         task: task_id(partition)?,
         renamed_from: None,
@@ -98,16 +126,26 @@ fn start(cx: &Context, log: &Arc<dyn Log>, topics: &[TopicName], partition: u32)
             input_partitions: PARTITIONS,
             output_partitions: PARTITIONS,
         },
-        transaction_interval: Duration::ZERO,
-        config: Config::default(),
+        keeping: None,
+        transaction_interval: pace.transaction_interval,
+        config: Config { transaction_time_max: pace.transaction_time_max, ..Config::default() },
     };
     let surroundings =
         Surroundings { log: Arc::clone(log), clock: Clock::system(), rng: Rng::from_os() };
-    let (processor, _status) = Processor::new(settings, surroundings)?;
+    let (processor, status) = Processor::new(settings, surroundings)?;
     let cx = cx.clone();
-    let thread = std::thread::Builder::new().name(format!("clean-{partition}"));
+    let work = async move { Ok(processor.run(&cx).await?) };
+    Ok((on_thread(format!("clean-{partition}"), work)?, status))
+}
+
+/// Runs a task on a thread of its own.
+pub(crate) fn on_thread<T: Send + 'static>(
+    name: String,
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<std::thread::JoinHandle<Result<T>>> {
+    let thread = std::thread::Builder::new().name(name);
     Ok(thread.spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(runtime.block_on(processor.run(&cx))?)
+        runtime.block_on(work)
     })?)
 }

@@ -88,7 +88,7 @@ async fn contestant(setup: &Setup, name: &str) -> Result<(u64, Sample)> {
         seconds: load.seconds,
         cpu_seconds: after.cpu_seconds - before.cpu_seconds,
         peak_bytes: after.peak_bytes,
-        latency: Some(Latency { p50: load.p50, p99: load.p99 }),
+        latency: Some(Latency { p50: load.p50, p99: load.p99, p999: Some(load.p999) }),
     };
     Ok((load.requests, sample))
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Setup, median, progress};
+use super::{Setup, median, progress, rotated, touch_memory};
 use crate::meter::Measured;
 use crate::process::last_line;
 use crate::report::{Measure, Ratio, Report};
@@ -22,7 +22,8 @@ pub(crate) async fn run(setup: &Setup) -> Result<()> {
     let mut report = Report::new(title, "MB", 1e6);
     let (mut checked, mut seconds_per_gb) = (0, Vec::new());
     for round in 0..*rounds {
-        for name in [DISK, OURS] {
+        for name in rotated(&[DISK, OURS], round) {
+            touch_memory(mib << 20);
             progress(&format!("engine, round {}: {name}", round + 1));
             let measured = contestant(setup, name).await.with_context(|| name.to_owned())?;
             if name == OURS {

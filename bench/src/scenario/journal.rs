@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Setup, progress};
+use super::{Setup, progress, rotated, touch_memory};
 use crate::meter::Measured;
 use crate::process::last_line;
 use crate::report::{Measure, Ratio, Report};
@@ -26,7 +26,8 @@ pub(crate) async fn run(setup: &Setup) -> Result<()> {
     let mut report = Report::new(title, "MB", 1e6);
     let mut checked = 0;
     for round in 0..*rounds {
-        for name in [DISK_1, OURS, DISK_8] {
+        for name in rotated(&[DISK_1, OURS, DISK_8], round) {
+            touch_memory(mib << 20);
             progress(&format!("journal, round {}: {name}", round + 1));
             let measured = contestant(setup, name).await.with_context(|| name.to_owned())?;
             if name == OURS {

@@ -83,11 +83,10 @@ async fn one_round(setup: &Setup) -> Result<Sample> {
     check(setup, &data).await?;
 
     millis.sort_by(f64::total_cmp);
-    let (p50, p99) = (millis[millis.len() / 2], millis[millis.len() * 99 / 100]);
     #[expect(clippy::cast_precision_loss, reason = "thirty fits")]
     let done = EVENTS as f64;
     let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
-    let latency = Some(Latency { p50, p99 });
+    let latency = Some(Latency::of_sorted(&millis));
     Ok(Sample { done, seconds, cpu_seconds, peak_bytes: after.peak_bytes, latency })
 }
 
