@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::sandbox::Sandbox;
 
 /// How long what waits may take to arrive; only a hang takes as long.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// How many keys the events have.
 const KEYS: u64 = 7;
