@@ -10,9 +10,15 @@
 //! | `/api/v1/status` | topics, tasks, positions, lag, counts |
 //! | `/api/v1/reconcile` | the books |
 //! | `/api/v1/dead-letters` | the newest dead letters: `?limit=20&topic=…` |
+//! | `/api/v1/topics` | the topics, their bounds and how long they are kept |
+//! | `/api/v1/lag` | how far each task is behind, in records and seconds |
+//! | `/api/v1/tap` | the records of a topic as they come: `?topic=…&from=5m&filter=…` |
+
+mod tap;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{Query, State};
@@ -21,12 +27,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
-use millstream_runtime::Context;
+use millstream_runtime::{Clock, Context};
 use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::dead_letters;
 use crate::observer::{Observed, Observer};
+use crate::{lag, topics};
 
 /// How long one answer may take.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
@@ -36,6 +43,9 @@ const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 struct Shared {
     observer: Observer,
     metrics: PrometheusHandle,
+    /// How long answers may go on that have no end of their own.
+    cx: Context,
+    taps: tap::Taps,
 }
 
 /// An admin API that listens and does not answer yet.
@@ -63,7 +73,8 @@ impl Admin {
         metrics: PrometheusHandle,
     ) -> io::Result<()> {
         let ended = cx.clone();
-        axum::serve(self.listener, router(Shared { observer, metrics }))
+        let shared = Shared { observer, metrics, cx: cx.clone(), taps: tap::Taps::new() };
+        axum::serve(self.listener, router(shared))
             .with_graceful_shutdown(async move {
                 ended.cancelled().await;
             })
@@ -81,6 +92,9 @@ fn router(shared: Shared) -> Router {
         .route("/api/v1/status", get(status))
         .route("/api/v1/reconcile", get(reconcile))
         .route("/api/v1/dead-letters", get(dead_letters))
+        .route("/api/v1/topics", get(list_topics))
+        .route("/api/v1/lag", get(list_lag))
+        .route("/api/v1/tap", get(tap::answer))
         .fallback(async || problem(StatusCode::NOT_FOUND, "no such route"))
         .with_state(shared)
 }
@@ -142,6 +156,20 @@ async fn dead_letters(
     let Some(observed) = shared.observer.observed() else { return opening() };
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
     answer(observed.dead_letters(&cx, &query).await)
+}
+
+async fn list_topics(State(shared): State<Shared>) -> Response {
+    let Some(observed) = shared.observer.observed() else { return opening() };
+    let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
+    answer(topics::list(&cx, Arc::clone(&observed.log)).await)
+}
+
+async fn list_lag(State(shared): State<Shared>) -> Response {
+    let Some(observed) = shared.observer.observed() else { return opening() };
+    let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
+    let log = Arc::clone(&observed.log);
+    let rows = lag::list(&cx, log, &observed.flow, Clock::system()).await;
+    answer(rows.map(|rows| lag::with_states(rows, &observed.task_rows())))
 }
 
 fn answer<T: serde::Serialize, E: Into<anyhow::Error>>(result: Result<T, E>) -> Response {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::parse_duration;
+use crate::tap;
 
 const EXAMPLES: &str = "\
 Start here:
@@ -145,6 +146,40 @@ gives them whole.")]
     Dlq(DlqArgs),
 }
 
+    /// Show the records of a topic as they come: offset, time, key, request, trace and value.
+    #[command(after_help = "\
+Examples:
+  millstream tap events                               what comes from now on, until ctrl-c
+  millstream tap events-clean --from 5m               the last five minutes, and on
+  millstream tap events-dead --no-follow              all there is, then end
+  millstream tap events --filter event=purchase --limit 10
+  millstream tap events --from beginning --filter @request_id=4f2a --format json | jq .value
+
+A filter is a text that the value must have in it, or FIELD=VALUE: a field of the event
+(properties.channel=web), or @key, @request_id, @trace_parent (the whole of it, or the trace's id).
+Records of all partitions come oldest first as far as they are there. Reading moves nothing: no
+task's position, no retention. Text cuts long values, JSON gives one whole object a line.
+Reads from the running node, or, when none runs, from the data directory, then without waiting.")]
+    Tap(TapArgs),
+    /// Show how far each task is behind: position, end, and delay in records and in seconds.
+    #[command(after_help = "\
+Examples:
+  millstream lag
+  millstream lag --max-seconds 60 && echo \"nobody is a minute behind\"
+  millstream lag --format json | jq '.[] | select(.delay_ms > 1000)'
+
+The delay is the age of the oldest record that a task has not dealt with. Exit code 1 when
+--max-seconds is given and a task is further behind, or cannot go on from its position. Where
+offsets do not count records, as on Kafka, the distance is in offsets. Asks the running node, or
+reads the data directory itself when none runs.")]
+    Lag(LagArgs),
+    /// List the topics: kind, partitions, records and retention; or the partitions of one.
+    #[command(after_help = "\
+Examples:
+  millstream topics
+  millstream topics events                            where each partition begins and ends
+  millstream topics --format json | jq -r .name")]
+    Topics(TopicsArgs),
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -226,4 +261,43 @@ pub(crate) struct DlqArgs {
 
 fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text).ok_or_else(|| "write a whole number and a unit, as in `60 s`".to_owned())
+}
+/// Options of `tap`.
+#[derive(Debug, Args)]
+pub(crate) struct TapArgs {
+    /// The topic.
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: String,
+    /// Where to begin: `beginning`, `end`, an offset, how long ago as in `5m`, or a time as in
+    /// `2026-11-23T10:00:00Z`; without it `end`, or `beginning` where nothing is waited for.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: Option<tap::From>,
+    /// Only records with this TEXT in their value, or with this value in a field: FIELD=VALUE.
+    #[arg(long, value_name = "FILTER")]
+    pub(crate) filter: Option<tap::Filter>,
+    /// End after so many records.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) limit: Option<u64>,
+    /// Only this partition.
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) partition: Option<u32>,
+    /// End when all is shown that was there at the start; do not wait for more.
+    #[arg(long)]
+    pub(crate) no_follow: bool,
+}
+
+/// Options of `lag`.
+#[derive(Debug, Args)]
+pub(crate) struct LagArgs {
+    /// Exit with 1 when a task is further behind than this.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) max_seconds: Option<u64>,
+}
+
+/// Options of `topics`.
+#[derive(Debug, Args)]
+pub(crate) struct TopicsArgs {
+    /// Only this topic, with its partitions.
+    #[arg(value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, StatusCode, Uri, header};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -89,6 +90,16 @@ pub(crate) struct Answer {
     pub(crate) body: Bytes,
 }
 
+/// Why a body broke off.
+type BodyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// An answer that comes bit by bit.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    uri: String,
+    body: BoxBody<Bytes, BodyError>,
+}
+
 impl Client {
     /// Builds a client without connections.
     pub(crate) fn new() -> Self {
@@ -111,10 +122,35 @@ impl Client {
         let answer = self.send(cx, request).await?;
         let uri = uri.to_string();
         if !answer.status.is_success() {
-            let body = String::from_utf8_lossy(&answer.body).chars().take(500).collect();
-            return Err(ClientError::Refused { uri, status: answer.status, body });
+            return Err(refused(uri, answer.status, &answer.body));
         }
         serde_json::from_slice(&answer.body).map_err(|source| ClientError::Answer { uri, source })
+    }
+
+    /// Asks a node's admin API for an answer that comes bit by bit, and waits for its beginning.
+    pub(crate) async fn stream(
+        &self,
+        cx: &Context,
+        admin: SocketAddr,
+        path: &str,
+    ) -> Result<Streamed, ClientError> {
+        let uri = uri_of(admin, path);
+        let request = Request::get(uri.clone()).body(Full::default());
+        let request = request.expect("a method and a checked URI make a request");
+        let uri = uri.to_string();
+        let answered = cx.run(self.hyper.request(request)).await;
+        let answered =
+            answered.map_err(|source| ClientError::Cancelled { uri: uri.clone(), source })?;
+        let response = answered.map_err(|source| unanswered(&uri, source))?;
+        let (head, body) = response.into_parts();
+        let body = body.map_err(|error| -> BodyError { error.into() }).boxed();
+        if head.status.is_success() {
+            return Ok(Streamed { uri, body });
+        }
+        let body = cx.run(Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
+        let body = body.map_err(|source| ClientError::Cancelled { uri: uri.clone(), source })?;
+        let body = body.map_err(|source| ClientError::BrokenOff { uri: uri.clone(), source })?;
+        Err(refused(uri, head.status, &body.to_bytes()))
     }
 
     /// Posts JSON and returns the answer, whatever its status.
@@ -143,19 +179,44 @@ impl Client {
 
     async fn send_to_end(&self, request: Request<Full<Bytes>>) -> Result<Answer, ClientError> {
         let uri = request.uri().to_string();
-        let response = self.hyper.request(request).await.map_err(|source| {
-            let source = Box::new(source);
-            if source.is_connect() {
-                ClientError::Unreachable { uri: uri.clone(), source }
-            } else {
-                ClientError::BrokenOff { uri: uri.clone(), source }
-            }
-        })?;
+        let response = self.hyper.request(request).await;
+        let response = response.map_err(|source| unanswered(&uri, source))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|source| ClientError::BrokenOff { uri, source })?.to_bytes();
         Ok(Answer { status: head.status, headers: head.headers, body })
     }
+}
+
+impl Streamed {
+    /// Returns the next bytes; `None` at the end. Cancel-safe.
+    pub(crate) async fn next(&mut self, cx: &Context) -> Result<Option<Bytes>, ClientError> {
+        loop {
+            let uri = || self.uri.clone();
+            let frame = cx.run(self.body.frame()).await;
+            let frame = frame.map_err(|source| ClientError::Cancelled { uri: uri(), source })?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|source| ClientError::BrokenOff { uri: uri(), source })?;
+            // What is no data is a trailer, and says nothing here.
+            if let Ok(bytes) = frame.into_data() {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+}
+
+fn unanswered(uri: &str, source: hyper_util::client::legacy::Error) -> ClientError {
+    let (uri, source) = (uri.to_owned(), Box::new(source));
+    if source.is_connect() {
+        ClientError::Unreachable { uri, source }
+    } else {
+        ClientError::BrokenOff { uri, source }
+    }
+}
+
+fn refused(uri: String, status: StatusCode, body: &[u8]) -> ClientError {
+    let body = String::from_utf8_lossy(body).chars().take(500).collect();
+    ClientError::Refused { uri, status, body }
 }
 
 impl ClientError {

@@ -2,10 +2,13 @@
 
 pub(crate) mod dead_letters;
 pub(crate) mod demo;
+pub(crate) mod lag;
 pub(crate) mod offline;
 pub(crate) mod query;
 pub(crate) mod reconcile;
 pub(crate) mod run;
+pub(crate) mod tap;
+pub(crate) mod topics;
 pub(crate) mod validate;
 
 use std::time::Duration;

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_log::{Bounds, FetchLimits, Log, LogReader, PositionRefused, ReaderError};
-use millstream_model::{Classify, ErrorClass, LogPosition, Offset, Record, TopicPartition};
+use millstream_log::{Bounds, FetchLimits, Log, ReaderError};
+use millstream_model::{Classify, ErrorClass, Offset, Record, TopicPartition};
 use millstream_pipeline::DeadLetter;
 use millstream_runtime::task::TaskError;
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
@@ -15,6 +15,7 @@ use thiserror::Error;
 use tokio::runtime::Handle;
 
 use crate::flow::Flow;
+use crate::reading::reader_at;
 use crate::status::{DeadLetterRow, DeadLetters};
 
 /// How many are listed when nobody says.
@@ -131,26 +132,6 @@ async fn read_partition(
         next = fetched.next.offset.0;
     }
     Ok(newest)
-}
-
-/// Starts reading at `offset`. A position names the incarnation of the record before it: the log
-/// tells which that is when it refuses another.
-async fn reader_at(
-    cx: &Context,
-    log: &dyn Log,
-    (partition, bounds): (&TopicPartition, Bounds),
-    offset: Offset,
-) -> Result<Box<dyn LogReader>, ReaderError> {
-    if offset == bounds.start.offset {
-        return log.reader(cx, partition, bounds.start).await;
-    }
-    let guess = LogPosition { offset, ..bounds.end };
-    match log.reader(cx, partition, guess).await {
-        Err(ReaderError::Position(PositionRefused::OtherHistory { found, .. })) => {
-            log.reader(cx, partition, LogPosition { incarnation: found, ..guess }).await
-        }
-        answered => answered,
-    }
 }
 
 impl Newest {

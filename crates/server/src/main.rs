@@ -16,6 +16,7 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod flow;
+mod lag;
 mod logging;
 mod node;
 mod observer;
@@ -24,11 +25,14 @@ mod output;
 mod presence;
 mod progress;
 mod role;
+mod reading;
 mod signal;
 mod status;
 mod survey;
 
 use std::process::ExitCode;
+mod tap;
+mod topics;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -89,3 +93,6 @@ async fn dispatch(global: &Global, command: Command) -> Result<Code, Failure> {
         Command::Dlq(args) => command::dead_letters::run(global, &args).await,
     }
 }
+        Command::Tap(args) => command::tap::run(global, &args).await,
+        Command::Lag(args) => command::lag::run(global, &args).await,
+        Command::Topics(args) => command::topics::run(global, &args).await,

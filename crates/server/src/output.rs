@@ -10,14 +10,27 @@ use crate::exit::Failure;
 /// The widest cell of a table; longer text is cut with `…`.
 const CELL_CHARS_MAX: usize = 60;
 
-/// Writes text to stdout. A reader that went away (`| head`) is no failure.
+/// Whether somebody still reads stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Somebody does.
+    There,
+    /// The reader went away (`| head`).
+    Gone,
+}
+
+/// Writes text to stdout. A reader that went away is no failure.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
+    print_to(text).map(|_whoever_reads| ())
+}
+
+/// Writes text to stdout and tells whether somebody reads on.
+pub(crate) fn print_to(text: &str) -> Result<Audience, Failure> {
     let written = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::io(error, "write to standard output"))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(Audience::There),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Audience::Gone),
+        Err(error) => Err(Failure::io(error, "write to standard output")),
     }
 }
 
@@ -76,12 +89,17 @@ pub(crate) fn is_cut(cell: &str) -> bool {
 
 /// Cuts a cell and keeps it on one line.
 fn cut(cell: &str) -> String {
-    let mut text: String = cell.chars().take(CELL_CHARS_MAX).map(visible).collect();
-    if is_cut(cell) {
-        text.pop();
-        text.push('…');
+    one_line(cell, CELL_CHARS_MAX)
+}
+
+/// Keeps a text on one line, without what a terminal would obey, and cuts it with `…`.
+pub(crate) fn one_line(text: &str, chars_max: usize) -> String {
+    let mut line: String = text.chars().take(chars_max).map(visible).collect();
+    if text.chars().nth(chars_max).is_some() {
+        line.pop();
+        line.push('…');
     }
-    text
+    line
 }
 
 fn visible(c: char) -> char {
@@ -99,6 +117,19 @@ pub(crate) fn thousands(number: u64) -> String {
         out.push(digit);
     }
     out
+}
+
+/// Writes milliseconds as people say them: `0 s`, `250 ms`, `12.3 s`, `4 m 5 s`, `3 h 20 m`.
+pub(crate) fn seconds(millis: u64) -> String {
+    let (s, m, h) = (millis / 1_000, millis / 60_000, millis / 3_600_000);
+    match millis {
+        0 => "0 s".to_owned(),
+        1..1_000 => format!("{millis} ms"),
+        1_000..60_000 => format!("{s}.{} s", millis % 1_000 / 100),
+        60_000..3_600_000 => format!("{m} m {} s", s % 60),
+        3_600_000..172_800_000 => format!("{h} h {} m", m % 60),
+        _ => format!("{} d {} h", h / 24, h % 24),
+    }
 }
 
 #[cfg(test)]

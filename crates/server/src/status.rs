@@ -3,6 +3,7 @@
 //! They are apart from what the tasks compute with, so that the API stays stable when those
 //! change.
 
+use millstream_log::Log;
 use millstream_pipeline::{Counts, StateStatus, TaskState, TaskStatus};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +47,82 @@ pub(crate) struct PartitionRow {
     pub(crate) start: u64,
     /// The offset after the last.
     pub(crate) end: u64,
+}
+
+/// What the distance of two offsets counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Unit {
+    /// Records: the log has no gaps.
+    Records,
+    /// Offsets: some stand for no record.
+    Offsets,
+}
+
+/// A topic, as `/api/v1/topics` has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct TopicInfo {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its identity: another one after it was deleted and created anew.
+    pub(crate) id: String,
+    /// What it is for: `events`, `dead letters` or `changelog`.
+    pub(crate) kind: String,
+    /// How many records, or offsets, it spans.
+    pub(crate) count: u64,
+    /// What `count` counts.
+    pub(crate) unit: Unit,
+    /// How long records are kept at least; absent: the log's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) retention_ms: Option<u64>,
+    /// Its partitions.
+    pub(crate) partitions: Vec<PartitionRow>,
+}
+
+/// How far a task is behind in one input, as `/api/v1/lag` has it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LagRow {
+    /// The task's id.
+    pub(crate) task: String,
+    /// What it is: `clean`, `sink`, or `orphan` when it left the configuration.
+    pub(crate) role: String,
+    /// What it does; absent when the node that was asked does not run it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) state: Option<String>,
+    /// The input's topic.
+    pub(crate) topic: String,
+    /// The input's partition.
+    pub(crate) partition: u32,
+    /// The next offset that it reads.
+    pub(crate) next: u64,
+    /// The end of the input.
+    pub(crate) end: u64,
+    /// How many records, or offsets, it has not dealt with.
+    pub(crate) lag: u64,
+    /// What `lag` counts.
+    pub(crate) unit: Unit,
+    /// How long ago the next record was accepted, zero when there is none; absent when that is not
+    /// known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_ms: Option<u64>,
+    /// Why its position cannot be read on from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) problem: Option<String>,
+}
+
+impl Unit {
+    /// Returns what a log's offsets count.
+    pub(crate) fn of(log: &dyn Log) -> Self {
+        if log.admin().is_gapless() { Self::Records } else { Self::Offsets }
+    }
+
+    /// Returns the lower-case name.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Records => "records",
+            Self::Offsets => "offsets",
+        }
+    }
 }
 
 /// One task.

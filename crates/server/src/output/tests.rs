@@ -26,3 +26,17 @@ fn a_long_cell_is_cut_and_stays_on_one_line() {
 fn thousands_are_grouped() {
     assert_eq!([7, 1_000, 1_234_567].map(thousands), ["7", "1 000", "1 234 567"]);
 }
+
+#[test]
+fn delays_are_said_as_people_say_them() {
+    for (millis, expected) in [
+        (0, "0 s"),
+        (999, "999 ms"),
+        (1_250, "1.2 s"),
+        (65_000, "1 m 5 s"),
+        (12_000_000, "3 h 20 m"),
+        (266_400_000, "3 d 2 h"),
+    ] {
+        assert_eq!(seconds(millis), expected);
+    }
+}

@@ -10,7 +10,8 @@ fn help_teaches_each_command_by_an_example() {
     let root = run_in(std::path::Path::new("."), &["--help"]);
     assert_eq!(root.code, 0);
     assert!(root.stdout.contains("Exit codes:"), "{}", root.stdout);
-    for command in ["run", "validate", "query", "reconcile", "demo", "dlq"] {
+    for command in ["run", "validate", "query", "reconcile", "demo", "dlq", "tap", "lag", "topics"]
+    {
         let help = sandbox.run(&[command, "--help"]);
         assert_eq!(help.code, 0, "{command}");
         assert!(help.stdout.contains("Examples:"), "{command}: {}", help.stdout);
@@ -28,6 +29,10 @@ fn a_wrong_command_line_is_64() {
         &["query"],
         &["demo", "--events", "0"],
         &["dlq", "--limit", "many"],
+        &["tap"],
+        &["tap", "events", "--from", "soon"],
+        &["tap", "events", "--filter", "@colour=red"],
+        &["lag", "--max-seconds", "1 m"],
         &["--log", "info,=x", "reconcile"],
         &["demo", "--url", "ftp://127.0.0.1/track"],
     ] {
@@ -40,7 +45,16 @@ fn a_wrong_command_line_is_64() {
 #[test]
 fn without_a_node_and_its_data_the_commands_say_where_they_looked() {
     let sandbox = Sandbox::new();
-    for args in [&["demo"][..], &["reconcile"], &["dlq"], &["query", "SELECT 1"]] {
+    let commands: [&[&str]; 7] = [
+        &["demo"],
+        &["reconcile"],
+        &["dlq"],
+        &["query", "SELECT 1"],
+        &["tap", "events"],
+        &["lag"],
+        &["topics"],
+    ];
+    for args in commands {
         let output = sandbox.run(args);
         assert_eq!(output.code, 69, "{args:?}: {}", output.stderr);
         assert!(output.stderr.contains("hint:"), "{args:?}: {}", output.stderr);

@@ -13,5 +13,6 @@ mod full_disk;
 mod kill;
 mod lifecycle;
 mod requirement;
+mod look;
 mod sandbox;
 mod validate;

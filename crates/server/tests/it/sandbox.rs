@@ -89,6 +89,12 @@ impl Sandbox {
     /// Names another data directory, for nodes that run with a configuration.
     pub(crate) fn with_config_and_data(yaml: &str, data: &Path) -> Self {
         let mut sandbox = Self::with_config(yaml);
+    /// Adds arguments to `run`.
+    pub(crate) fn with_args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
         data.clone_into(&mut sandbox.data);
         sandbox
     }
@@ -270,11 +276,16 @@ impl Sandbox {
     /// Posts a body to the collector and returns the whole answer.
     pub(crate) fn post_for_answer(&self, body: &str) -> Answer {
         let head = format!(
-            "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n\
+            "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{headers}\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );
         exchange(self.node().collector, &format!("{head}{body}"))
+        self.post_with_headers("", body)
+    }
+
+    /// Posts a body to the collector with whole header lines, and returns the whole answer.
+    pub(crate) fn post_with_headers(&self, headers: &str, body: &str) -> Answer {
     }
 
     /// Asks the admin API and returns status and body.

@@ -1,0 +1,45 @@
+use super::*;
+
+fn row(task: &str, lag: u64, delay_ms: Option<u64>) -> LagRow {
+    LagRow {
+        task: task.to_owned(),
+        role: "clean".to_owned(),
+        state: Some("running".to_owned()),
+        topic: "events".to_owned(),
+        partition: 0,
+        next: 5,
+        end: 5 + lag,
+        lag,
+        unit: Unit::Records,
+        delay_ms,
+        problem: None,
+    }
+}
+
+#[test]
+fn the_table_has_units() {
+    let refused = LagRow { problem: Some("gone".to_owned()), state: None, ..row("b", 0, None) };
+    let expected = "\
+task  input     position  end    behind (records)  delay   state
+────  ────────  ────────  ─────  ────────────────  ──────  ────────────────
+a     events/0         5  12350  12 345            65.0 s  running
+b     events/0         5      5  0                 ?       refused, see below
+";
+    let text = text(&[row("a", 12_345, Some(65_000)), refused]);
+    let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<_> = text.lines().map(words).collect();
+    let expected: Vec<_> = expected.replace("65.0 s", "1 m 5 s").lines().map(words).collect();
+    assert_eq!(lines[0], expected[0]);
+    assert_eq!(lines[2..], expected[2..]);
+}
+
+#[test]
+fn a_task_that_is_late_or_cannot_go_on_is_not_so() {
+    let check = |rows: &[LagRow], max, expected| assert_eq!(verdict(rows, max), expected);
+    let (late, lost) = (row("a", 1, Some(2_001)), row("a", 1, None));
+    check(std::slice::from_ref(&late), None, Code::Done);
+    check(std::slice::from_ref(&late), Some(2), Code::NotSo);
+    check(std::slice::from_ref(&late), Some(3), Code::Done);
+    check(&[lost], Some(3_600), Code::NotSo);
+    check(&[], Some(0), Code::Done);
+}
