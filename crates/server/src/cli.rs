@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::parse_duration;
+use crate::roles::Role;
 use crate::tap;
 
 const EXAMPLES: &str = "\
@@ -101,6 +102,7 @@ Examples:
   millstream run
   millstream run -c millstream.yaml --data /var/lib/millstream
   millstream run --data ./second --listen 127.0.0.1:8081 --admin 127.0.0.1:9091
+  millstream run -c on-kafka.yaml --roles clean,sink --data ./worker-2
 
 The node drains and stops on SIGTERM and SIGINT; a second signal ends it at once.")]
     Run(RunArgs),
@@ -144,8 +146,6 @@ Examples:
 Oldest first, by the time of acceptance: the newest is the last line. Text cuts long values, JSON
 gives them whole.")]
     Dlq(DlqArgs),
-}
-
     /// Show the records of a topic as they come: offset, time, key, request, trace and value.
     #[command(after_help = "\
 Examples:
@@ -180,6 +180,17 @@ Examples:
   millstream topics events                            where each partition begins and ends
   millstream topics --format json | jq -r .name")]
     Topics(TopicsArgs),
+    /// Let the collector's spool go on after Kafka was taken back to an older state.
+    #[command(after_help = "\
+Examples:
+  millstream spool replay -c on-kafka.yaml --data /var/lib/millstream
+  millstream spool replay -c on-kafka.yaml --accept-loss
+
+Works when no node runs on the data directory. Events that Kafka lost and the journal still has
+(`spool.keep`) are forwarded again by the next run.")]
+    Spool(SpoolArgs),
+}
+
 /// Options of `run`.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
@@ -192,6 +203,10 @@ pub(crate) struct RunArgs {
     /// Where health, metrics and status are served, in place of `admin.listen`.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,
+    /// What this node does, where Kafka is the log and other nodes do the rest; without it,
+    /// everything.
+    #[arg(long, value_name = "ROLES", value_delimiter = ',')]
+    pub(crate) roles: Vec<Role>,
 }
 
 /// Options of `validate`.
@@ -259,9 +274,6 @@ pub(crate) struct DlqArgs {
     pub(crate) topic: Option<String>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| "write a whole number and a unit, as in `60 s`".to_owned())
-}
 /// Options of `tap`.
 #[derive(Debug, Args)]
 pub(crate) struct TapArgs {
@@ -300,4 +312,34 @@ pub(crate) struct TopicsArgs {
     /// Only this topic, with its partitions.
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
+}
+
+/// Options of `spool`.
+#[derive(Debug, Args)]
+pub(crate) struct SpoolArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: SpoolCommand,
+}
+
+/// What to do with the spool.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SpoolCommand {
+    /// Go on from where Kafka stands, and forward again what it lost.
+    Replay(ReplayArgs),
+}
+
+/// Options of `spool replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArgs {
+    /// The configuration file of the node.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Go on without events that Kafka lost and the journal no longer has.
+    #[arg(long)]
+    pub(crate) accept_loss: bool,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| "write a whole number and a unit, as in `60 s`".to_owned())
 }

@@ -7,6 +7,7 @@ pub(crate) mod offline;
 pub(crate) mod query;
 pub(crate) mod reconcile;
 pub(crate) mod run;
+pub(crate) mod spool;
 pub(crate) mod tap;
 pub(crate) mod topics;
 pub(crate) mod validate;

@@ -17,12 +17,15 @@ mod check;
 mod collector;
 mod filters;
 mod interpolate;
+mod kafka;
+mod lake;
 mod log;
 mod pipelines;
 mod problem;
 mod section;
 mod sinks;
 mod source;
+mod spool;
 mod steps;
 mod topics;
 mod units;
@@ -30,10 +33,12 @@ mod value;
 mod yaml;
 
 pub(crate) use admin::AdminConfig;
+pub(crate) use lake::LakeConfig;
 pub(crate) use pipelines::PipelineSpec;
 pub(crate) use problem::{Colour, InvalidConfig};
 pub(crate) use sinks::SinkSpec;
 pub(crate) use source::{Located, Source};
+pub(crate) use spool::SpoolConfig;
 pub(crate) use topics::TopicSpec;
 pub(crate) use units::{format_duration, parse_duration};
 
@@ -54,8 +59,16 @@ pub(crate) struct Config {
     pub(crate) collector: millstream_collector::Config,
     /// Health, metrics and status.
     pub(crate) admin: AdminConfig,
-    /// The embedded journal.
+    /// The embedded journal; the collector's spool where Kafka is the log.
     pub(crate) log: millstream_log::journal::Config,
+    /// The cluster that is the log in place of the journal.
+    pub(crate) kafka: Option<millstream_log_kafka::Config>,
+    /// Whether an event is accepted only when the replicas of Kafka have it.
+    pub(crate) is_replicated: bool,
+    /// How the collector's journal is forwarded to the cluster.
+    pub(crate) spool: SpoolConfig,
+    /// Where the tables lie.
+    pub(crate) lake: LakeConfig,
     /// The topics.
     pub(crate) topics: Vec<TopicSpec>,
     /// From topic to topic.
@@ -147,6 +160,9 @@ fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
     let collector = fields.take("collector");
     let admin = fields.take("admin");
     let log = fields.take("log");
+    let kafka = fields.take("kafka");
+    let spool = fields.take("spool");
+    let lake = fields.take("lake");
     let flow = [fields.take("topics"), fields.take("pipelines"), fields.take("sinks")];
     let keys = fields.finish();
 
@@ -178,9 +194,28 @@ fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
             tasks_max: value.place_of_key("tasks_max"),
             ..config.places
         };
-        config.log = log::log(&value).unwrap_or_default();
+        let log = log::log(&value).unwrap_or_default();
+        if log.is_replicated && kafka.is_none() {
+            replicated_by_nobody(&value);
+        }
+        (config.log, config.is_replicated) = (log.journal, log.is_replicated);
     }
+    if let Some(lake) = lake.and_then(|value| lake::lake(&value)) {
+        config.lake = lake;
+    }
+    if let Some(spool) = spool.and_then(|value| spool::spool(&value)) {
+        config.spool = spool;
+    }
+    config.kafka = kafka.and_then(|value| kafka::kafka(&value));
     Some((config, whole))
+}
+
+/// Reports that one disk replicates nothing.
+fn replicated_by_nobody(log: &Value<'_>) {
+    let problems = log.problems();
+    let message = "`replicated` needs replicas, and the journal is one copy";
+    let hint = "name the brokers of a cluster under `kafka`, or take `fsync`";
+    problems.add_with_hint(log.place_of("durability"), "log.durability", message, hint);
 }
 
 /// Decodes the flow that a file states; the rest is at its defaults.
@@ -210,6 +245,10 @@ fn stated_flow(
         collector: millstream_collector::Config::default(),
         admin: AdminConfig::default(),
         log: millstream_log::journal::Config::default(),
+        kafka: None,
+        is_replicated: false,
+        spool: SpoolConfig::default(),
+        lake: LakeConfig::default(),
         places: Places::default(),
     };
     // Nothing refers to a sink, so one that is left out misleads nobody.

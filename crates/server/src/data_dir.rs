@@ -6,8 +6,10 @@
 //! <data>/lake/warehouse/         the tables' files
 //! <data>/state/<task>/           snapshots of what steps remember
 //! <data>/node.json               while a node runs
+//! <data>/node.lock                where a node on Kafka has no journal
 //! ```
 
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +20,10 @@ use crate::exit::{Code, Failure};
 /// The data directory of a node.
 #[derive(Debug, Clone)]
 pub(crate) struct DataDir(PathBuf);
+
+/// Keeps a data directory to one process; dropped, or when the process ends, it is free again.
+#[derive(Debug)]
+pub(crate) struct DirLock(#[expect(dead_code, reason = "held open for its lock")] File);
 
 impl DataDir {
     /// Names a directory, which need not exist.
@@ -42,6 +48,26 @@ impl DataDir {
         &self.0
     }
 
+    /// Makes the directory this process's own while the result lives, where no journal does.
+    pub(crate) fn lock(&self) -> Result<DirLock, Failure> {
+        let path = self.0.join("node.lock");
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let file =
+            opened.map_err(|error| Failure::io(error, format!("open {}", path.display())))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DirLock(file)),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another node runs on data directory {}", self.0.display());
+                Err(Failure::message(Code::TryAgain, message).with_hint(
+                    "stop it first, or give this one a directory of its own with --data DIR",
+                ))
+            }
+            Err(TryLockError::Error(error)) => {
+                Err(Failure::io(error, format!("lock {}", path.display())))
+            }
+        }
+    }
+
     /// Returns the directory of the log.
     pub(crate) fn journal(&self) -> PathBuf {
         self.0.join("journal")
@@ -56,4 +82,14 @@ impl DataDir {
     pub(crate) fn lake(&self) -> PathBuf {
         self.0.join("lake")
     }
+}
+
+/// Creates the directory that the configuration names for the tables, and returns its absolute
+/// path, which goes into them.
+pub(crate) fn create_lake(path: &Path) -> Result<PathBuf, Failure> {
+    let created = std::fs::create_dir_all(path).and_then(|()| path.canonicalize());
+    created.map_err(|error| {
+        Failure::io(error, format!("create the tables' directory {}", path.display()))
+            .with_hint("name another one as `lake.path` in the configuration")
+    })
 }

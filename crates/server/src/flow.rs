@@ -7,19 +7,23 @@ pub(crate) mod renamed;
 pub(crate) mod takeover;
 
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use millstream_model::{TaskId, TopicName};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::data_dir::DataDir;
 
 /// The application's part of task ids.
-const APP: &str = "millstream";
+pub(crate) const APP: &str = "millstream";
 
 /// Which way events go.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Flow {
+    /// Where the tables lie, if not in the data directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lake: Option<PathBuf>,
     /// The topic that the collector appends to.
     pub(crate) collected: String,
     /// The topics.
@@ -85,6 +89,7 @@ impl Flow {
             dead_letters: config.sink_dead_letters(sink).to_string(),
         };
         Self {
+            lake: config.lake.path.clone(),
             collected: config.collector.topic.clone(),
             topics: config.topics.iter().map(topic).collect(),
             pipelines: config.pipelines.iter().map(pipeline).collect(),
@@ -116,6 +121,12 @@ impl Flow {
         std::fs::rename(&draft, data.join("flow.json"))
     }
 
+    /// Returns where the tables of a data directory lie, by its flow if a node ever ran there.
+    pub(crate) fn lake_of(data: &DataDir) -> io::Result<PathBuf> {
+        let flow = Self::read(data.path())?;
+        Ok(flow.and_then(|flow| flow.lake).unwrap_or_else(|| data.lake()))
+    }
+
     /// Returns the topic called `name`.
     pub(crate) fn topic(&self, name: &str) -> Option<&FlowTopic> {
         self.topics.iter().find(|topic| topic.name == name)
@@ -127,6 +138,12 @@ impl FlowPipeline {
     pub(crate) fn task(&self, partition: u32) -> TaskId {
         processor_task(&self.name, partition)
     }
+}
+
+/// Returns the name that the processor tasks of a pipeline share.
+pub(crate) fn processor_group(pipeline: &str) -> TaskId {
+    let id = format!("{APP}.{pipeline}.clean");
+    TaskId::new(&id).expect("names of pipelines are checked and bounded")
 }
 
 /// Returns the id of the processor task of a pipeline's partition.

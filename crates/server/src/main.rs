@@ -18,21 +18,23 @@ mod exit;
 mod flow;
 mod lag;
 mod logging;
+mod logs;
 mod node;
 mod observer;
 mod orphans;
 mod output;
 mod presence;
 mod progress;
-mod role;
 mod reading;
+mod role;
+mod roles;
 mod signal;
 mod status;
 mod survey;
-
-use std::process::ExitCode;
 mod tap;
 mod topics;
+
+use std::process::ExitCode;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -91,8 +93,9 @@ async fn dispatch(global: &Global, command: Command) -> Result<Code, Failure> {
         Command::Reconcile(args) => command::reconcile::run(global, &args).await,
         Command::Demo(args) => command::demo::run(global, &args).await,
         Command::Dlq(args) => command::dead_letters::run(global, &args).await,
-    }
-}
         Command::Tap(args) => command::tap::run(global, &args).await,
         Command::Lag(args) => command::lag::run(global, &args).await,
         Command::Topics(args) => command::topics::run(global, &args).await,
+        Command::Spool(args) => command::spool::run(global, &args).await,
+    }
+}

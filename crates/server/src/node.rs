@@ -1,39 +1,39 @@
 //! The life of a node: open, serve, drain.
 //!
 //! ```text
-//!   open:   admin ─▶ journal (recovers) ─▶ topics ─▶ tables ─▶ tasks ─▶ collector ─▶ node.json
-//!   drain:  collector ─▶ processors ─▶ sinks (last commit) ─▶ journal ─▶ node.json removed
+//!   open:   admin ─▶ logs (recover) ─▶ topics ─▶ tables ─▶ tasks ─▶ collector ─▶ node.json
+//!   drain:  collector ─▶ processors ─▶ sinks (last commit) ─▶ logs ─▶ node.json removed
 //! ```
 //!
 //! The drain goes with the events: whoever appends ends before whoever reads. Nothing depends on
 //! its success; what it does not finish, the next start goes on with.
 
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use millstream_collector::CollectorError;
+use millstream_collector::{Bound, CollectorError};
 use millstream_lake::{Lake, Seams};
-use millstream_log::journal::Journal;
 use millstream_log::{Log, TopicConfig, TopicKind};
 use millstream_model::Classify as _;
 use millstream_pipeline::worker::{Placement, Worker, WorkerError};
 use millstream_pipeline::{TaskState, TaskStatus};
-use millstream_runtime::{Context, TaskHandle, TaskKind, spawn, spawn_blocking};
+use millstream_runtime::{Context, TaskHandle, TaskKind, spawn};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
-use crate::command::offline::open_journal;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
 use crate::flow::renamed::{self, Renames};
 use crate::flow::{Flow, takeover};
+use crate::logs::Logs;
 use crate::observer::{Observed, Observer, Phase};
 use crate::orphans;
 use crate::presence::NodeInfo;
 use crate::role;
+use crate::roles::{Role, Roles};
 
 /// How long topics may take to come about.
 const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
@@ -57,12 +57,12 @@ pub(crate) struct Node {
     data: DataDir,
     info: NodeInfo,
     observer: Observer,
-    journal: Journal,
+    logs: Logs,
     admin: Part<std::io::Result<()>>,
-    orphans: Part<()>,
-    collector: Part<Result<(), CollectorError>>,
-    processors: Part<Vec<WorkerError>>,
-    sinks: Part<Vec<WorkerError>>,
+    orphans: Option<Part<()>>,
+    collector: Option<Part<Result<(), CollectorError>>>,
+    /// From whoever writes to whoever reads what was written: the order of a drain.
+    workers: Vec<Part<Vec<WorkerError>>>,
 }
 
 /// How a drain ended.
@@ -96,6 +96,7 @@ impl Node {
     pub(crate) async fn open(
         cx: &Context,
         config: &Config,
+        roles: Roles,
         data: DataDir,
         metrics: PrometheusHandle,
     ) -> Result<Self, Failure> {
@@ -109,42 +110,50 @@ impl Node {
             admin.run(&cx, admin_observer, metrics).await
         });
 
-        let journal = open_journal(cx, config.log.clone(), &data).await?;
+        let logs = Logs::open(cx, config, &data, roles).await?;
         // Ours is the directory now: whatever a killed node left says nothing any more.
         NodeInfo::remove(data.path())
             .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
-        let log: Arc<dyn Log> = Arc::new(journal.clone());
-        let flow = Flow::of(config);
-        nothing_was_renamed(&data, &flow, &Renames::of(config))?;
-        ensure_topics(cx, config, &*log).await?;
-        let lake = Lake::open(&data.lake(), Seams::default())
-            .await
-            .map_err(|error| Failure::classified(error.class(), error))?;
-        // The flow knows the new names only: by then nothing stands under the old ones.
-        take_over_old_names(cx, config, &*log, &lake).await?;
-        flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
+        let lake_dir = config.lake.path.clone().unwrap_or_else(|| data.lake());
+        let (flow, lake) = open_tables(cx, config, &logs, &data, &lake_dir).await?;
 
-        let clean = role::clean::build(config, &log, &data)?;
-        let sink = role::sink::build(config, &log, &data)?;
-        let bound = role::collector::bind(config, &log, &observer)?;
-        let info = NodeInfo::of_this_process(admin_address, bound.local_addr());
-        let placements = vec![clean.placement(), sink.placement()];
+        let mut workers = Vec::new();
+        if logs.is_spooled() {
+            let forwarders = role::spool::build(config, &logs.intake(), &logs.shared())?;
+            workers.push((TaskKind("spool"), forwarders));
+        }
+        if roles.has(Role::Clean) {
+            workers.push((TaskKind("processors"), role::clean::build(config, &logs, &data)?));
+        }
+        if roles.has(Role::Sink) {
+            workers.push((TaskKind("sinks"), role::sink::build(config, &logs, &lake_dir)?));
+        }
+        let bound = roles
+            .has(Role::Collector)
+            .then(|| role::collector::bind(config, &logs.intake(), &observer));
+        let bound = bound.transpose()?;
+        let collector_address = bound.as_ref().map(Bound::local_addr);
+        let info = NodeInfo::of_this_process(admin_address, collector_address);
         observer.observe(Observed {
             node: info.clone(),
-            log,
+            log: logs.shared(),
             lake,
             flow,
-            journal: journal.clone(),
-            placements,
+            journal: logs.journal().cloned(),
+            placements: workers.iter().map(|(_, worker)| worker.placement()).collect(),
         });
-        let orphans = Part::start(cx, TaskKind("orphans"), |cx| {
-            orphans::watch(cx, observer.clone(), config.log.orphan_hold)
+        // Elsewhere a position holds back nothing.
+        let orphans = logs.is_alone().then(|| {
+            Part::start(cx, TaskKind("orphans"), |cx| {
+                orphans::watch(cx, observer.clone(), config.log.orphan_hold)
+            })
         });
-        let processors = start_worker(cx, TaskKind("processors"), clean);
-        let sinks = start_worker(cx, TaskKind("sinks"), sink);
-        let collector =
-            Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await });
-        Ok(Self { data, info, observer, journal, admin, orphans, collector, processors, sinks })
+        let start = |(kind, worker)| start_worker(cx, kind, worker);
+        let workers = workers.into_iter().map(start).collect();
+        let collector = bound.map(|bound| {
+            Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await })
+        });
+        Ok(Self { data, info, observer, logs, admin, orphans, collector, workers })
     }
 
     /// Waits until every task has opened or shows why it cannot, then tells others about the
@@ -152,7 +161,8 @@ impl Node {
     pub(crate) async fn announce(&self, cx: &Context) -> Result<(), Failure> {
         let Some(observed) = self.observer.observed() else { return Ok(()) };
         let opened = async {
-            for placement in &observed.placements {
+            // Elsewhere a group places the tasks, and may leave none for this node.
+            for placement in observed.placements.iter().filter(|_| self.logs.is_alone()) {
                 placed(placement.clone()).await;
             }
             for task in observed.tasks() {
@@ -189,7 +199,8 @@ impl Node {
 
     /// Waits until the collector ends by itself, which it does only when it cannot go on.
     pub(crate) async fn collector_ended(&mut self) -> Failure {
-        match self.collector.handle.join().await {
+        let Some(collector) = &mut self.collector else { return std::future::pending().await };
+        match collector.handle.join().await {
             Ok(Ok(())) => Failure::message(Code::Bug, "the collector ended by itself"),
             Ok(Err(error)) => Failure::classified(error.class(), error),
             Err(error) => Failure::new(Code::Bug, error),
@@ -200,20 +211,22 @@ impl Node {
     pub(crate) async fn drain(self) -> Result<Drained, Failure> {
         self.observer.set_phase(Phase::Draining);
         let mut drained = Drained::Wholly;
-        if let Err(error) = self.collector.stop().await? {
+        if let Some(collector) = self.collector
+            && let Err(error) = collector.stop().await?
+        {
             warn!(%error, "collector did not finish all requests");
             drained = Drained::InPart;
         }
-        for part in [self.processors, self.sinks] {
+        for part in self.workers {
             for error in part.stop().await? {
                 error!(error = %anyhow::Error::new(error), "task did not finish");
                 drained = Drained::InPart;
             }
         }
-        self.orphans.stop().await?;
-        let journal = self.journal;
-        let closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());
-        join_blocking(closed).await?;
+        if let Some(orphans) = self.orphans {
+            orphans.stop().await?;
+        }
+        self.logs.close(&Context::background()).await?;
         NodeInfo::remove(self.data.path())
             .map_err(|error| Failure::io(error, "remove node.json"))?;
         if let Err(error) = self.admin.stop().await? {
@@ -224,8 +237,27 @@ impl Node {
     }
 }
 
-async fn join_blocking(mut handle: TaskHandle<()>) -> Result<(), Failure> {
-    handle.join().await.map_err(|error| Failure::new(Code::Bug, error))
+/// Makes topics and tables what the configuration asks for.
+async fn open_tables(
+    cx: &Context,
+    config: &Config,
+    logs: &Logs,
+    data: &DataDir,
+    lake_dir: &Path,
+) -> Result<(Flow, Lake), Failure> {
+    let log = logs.shared();
+    let flow = Flow::of(config);
+    nothing_was_renamed(data, &flow, &Renames::of(config))?;
+    ensure_topics(cx, config, &*log).await?;
+    if logs.is_spooled() {
+        role::spool::ensure_topics(cx, config, &*logs.intake()).await?;
+    }
+    let lake = Lake::open(lake_dir, Seams::default()).await;
+    let lake = lake.map_err(|error| Failure::classified(error.class(), error))?;
+    // The flow knows the new names only: by then nothing stands under the old ones.
+    take_over_old_names(cx, config, &*log, &lake).await?;
+    flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
+    Ok((flow, lake))
 }
 
 fn start_worker(cx: &Context, kind: TaskKind, worker: Worker) -> Part<Vec<WorkerError>> {

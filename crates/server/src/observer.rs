@@ -5,12 +5,13 @@
 //! answer; what it observes is added when it is there.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use millstream_collector::Readiness;
 use millstream_lake::Lake;
 use millstream_log::Log;
 use millstream_log::journal::{Journal, Level};
-use millstream_model::ByteSize;
+use millstream_model::{ByteSize, Classify as _, ErrorClass};
 use millstream_pipeline::worker::Placement;
 use millstream_pipeline::{TaskState, TaskStatus};
 use millstream_runtime::Context;
@@ -21,8 +22,12 @@ use crate::dead_letters::{self, ListError};
 use crate::flow::Flow;
 use crate::orphans::Orphan;
 use crate::presence::NodeInfo;
+use crate::role::spool::GROUP;
 use crate::status::{DeadLetters, PartitionRow, Status, TaskRow, TopicRow};
 use crate::survey::{SurveyError, partitions, survey};
+
+/// How long a log elsewhere is asked for its topics before what is known is shown without them.
+const TOPICS_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Where a node is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +69,8 @@ pub(crate) struct Observed {
     pub(crate) node: NodeInfo,
     /// Its log.
     pub(crate) log: Arc<dyn Log>,
-    /// The same log, for what only the journal knows.
-    pub(crate) journal: Journal,
+    /// The journal, for what only it knows: the log itself, or the collector's spool.
+    pub(crate) journal: Option<Journal>,
     /// Its tables.
     pub(crate) lake: Lake,
     /// Which way events go.
@@ -123,7 +128,9 @@ impl Observer {
 
     /// Returns what an operator should know although the node is ready.
     pub(crate) fn notes(&self) -> Vec<String> {
-        self.orphans().iter().map(Orphan::reason).collect()
+        let orphans = self.orphans();
+        let spool = self.observed().map(Observed::spool_notes).unwrap_or_default();
+        orphans.iter().map(Orphan::reason).chain(spool).collect()
     }
 
     /// Returns the tasks that left the configuration and still hold records back.
@@ -139,17 +146,13 @@ impl Observer {
 
 impl Observed {
     fn task_reasons(&self) -> Vec<String> {
-        let reason = |receiver: &watch::Receiver<TaskStatus>| {
+        let reason = |(group, receiver): &(String, watch::Receiver<TaskStatus>)| {
             let status = receiver.borrow();
             match &status.state {
+                // A spool takes events while Kafka is away: that is what it is for.
+                TaskState::Opening | TaskState::Stuck(_) if group == GROUP => None,
                 TaskState::Opening => Some(format!("opening: task {}", status.task)),
-                TaskState::Stuck(stuck) | TaskState::Failed(stuck) => Some(format!(
-                    "{}: task {} at {}: {}",
-                    status.state.as_str(),
-                    status.task,
-                    stuck.step,
-                    stuck.reason
-                )),
+                TaskState::Stuck(_) | TaskState::Failed(_) => stuck_reason(&status),
                 // Whoever reports is gone without having said so: the task panicked.
                 state if *state != TaskState::Stopped && receiver.has_changed().is_err() => Some(
                     format!("failed: task {} ended by a bug of ours, see the log", status.task),
@@ -157,11 +160,21 @@ impl Observed {
                 _ => None,
             }
         };
-        self.tasks().iter().filter_map(reason).collect()
+        self.grouped_tasks().iter().filter_map(reason).collect()
+    }
+
+    /// Returns what holds the spool up, which takes events all the same.
+    fn spool_notes(&self) -> Vec<String> {
+        let note = |(group, receiver): &(String, watch::Receiver<TaskStatus>)| {
+            let status = receiver.borrow();
+            let is_told = group == GROUP && matches!(status.state, TaskState::Stuck(_));
+            is_told.then(|| stuck_reason(&status)).flatten()
+        };
+        self.grouped_tasks().iter().filter_map(note).collect()
     }
 
     fn log_reason(&self) -> Option<String> {
-        let stats = self.journal.stats();
+        let stats = self.journal.as_ref()?.stats();
         if stats.is_broken {
             return Some("broken: the log cannot write at the moment; it keeps trying".to_owned());
         }
@@ -177,11 +190,14 @@ impl Observed {
 
     /// Returns every task that runs here now, by name.
     pub(crate) fn tasks(&self) -> Vec<watch::Receiver<TaskStatus>> {
-        let placed = |placement: &watch::Receiver<Placement>| {
-            placement.borrow().tasks.iter().map(|(_, status)| status.clone()).collect::<Vec<_>>()
-        };
+        self.grouped_tasks().into_iter().map(|(_, status)| status).collect()
+    }
+
+    /// Returns the same with the name of each task's group.
+    fn grouped_tasks(&self) -> Vec<(String, watch::Receiver<TaskStatus>)> {
+        let placed = |placement: &watch::Receiver<Placement>| placement.borrow().tasks.clone();
         let mut tasks: Vec<_> = self.placements.iter().flat_map(placed).collect();
-        tasks.sort_by_cached_key(|status| status.borrow().task.clone());
+        tasks.sort_by_cached_key(|(_, status)| status.borrow().task.clone());
         tasks
     }
 
@@ -193,8 +209,14 @@ impl Observed {
         orphans: Vec<Orphan>,
     ) -> Result<Status, SurveyError> {
         let mut topics = Vec::new();
+        let looking = cx.with_timeout(TOPICS_TIME_MAX);
         for topic in &self.flow.topics {
-            topics.push(self.topic_row(cx, &topic.name).await?);
+            match self.topic_row(&looking, &topic.name).await {
+                Ok(row) => topics.push(row),
+                // A cluster that is away must not hide what the tasks say of it.
+                Err(error) if self.is_elsewhere(&error) => break,
+                Err(error) => return Err(error),
+            }
         }
         Ok(Status {
             node: self.node.clone(),
@@ -204,6 +226,13 @@ impl Observed {
             tasks: self.task_rows(),
             orphans,
         })
+    }
+
+    /// Returns whether it is the log elsewhere that does not answer.
+    fn is_elsewhere(&self, error: &SurveyError) -> bool {
+        let class = error.class();
+        !self.log.admin().is_gapless()
+            && matches!(class, ErrorClass::Transient | ErrorClass::Cancelled)
     }
 
     async fn topic_row(&self, cx: &Context, name: &str) -> Result<TopicRow, SurveyError> {
@@ -232,6 +261,13 @@ impl Observed {
     ) -> Result<DeadLetters, ListError> {
         dead_letters::list(cx, Arc::clone(&self.log), &self.flow, query).await
     }
+}
+
+/// Returns what a task is stuck or failed at.
+fn stuck_reason(status: &TaskStatus) -> Option<String> {
+    let (TaskState::Stuck(stuck) | TaskState::Failed(stuck)) = &status.state else { return None };
+    let state = status.state.as_str();
+    Some(format!("{state}: task {} at {}: {}", status.task, stuck.step, stuck.reason))
 }
 
 impl Readiness for Observer {

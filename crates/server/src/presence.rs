@@ -17,13 +17,14 @@ pub(crate) struct NodeInfo {
     pub(crate) pid: u32,
     /// Where it answers health, metrics and status.
     pub(crate) admin: SocketAddr,
-    /// Where it takes events.
-    pub(crate) collector: SocketAddr,
+    /// Where it takes events, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) collector: Option<SocketAddr>,
 }
 
 impl NodeInfo {
     /// Describes this process.
-    pub(crate) fn of_this_process(admin: SocketAddr, collector: SocketAddr) -> Self {
+    pub(crate) fn of_this_process(admin: SocketAddr, collector: Option<SocketAddr>) -> Self {
         Self { pid: process::id(), admin, collector }
     }
 

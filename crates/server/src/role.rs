@@ -3,3 +3,4 @@
 pub(crate) mod clean;
 pub(crate) mod collector;
 pub(crate) mod sink;
+pub(crate) mod spool;

@@ -137,6 +137,10 @@ pub(crate) struct TaskRow {
     pub(crate) stuck: Option<StuckRow>,
     /// How many records wait for it.
     pub(crate) lag: u64,
+    /// When the oldest record that waits for it was accepted, in milliseconds since 1970, where
+    /// the task knows: of the spool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_ms: Option<i64>,
     /// How far it has read.
     pub(crate) inputs: Vec<InputRow>,
     /// What it did since it first began.
@@ -254,6 +258,7 @@ impl From<&TaskStatus> for TaskRow {
             state: status.state.as_str().to_owned(),
             stuck,
             lag: status.lag(),
+            oldest_ms: status.oldest.map(millstream_model::Timestamp::as_millis),
             inputs: status.inputs.iter().map(input).collect(),
             counts: Tally::from(status.counts),
             keyed: status.keyed.map(KeyedRow::from),

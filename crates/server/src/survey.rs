@@ -391,7 +391,7 @@ pub(crate) fn partitions(flow: &Flow, topic: &str) -> std::io::Result<Vec<TopicP
 
 /// Opens the tables of a data directory for reading; `None` when there are none yet.
 pub(crate) async fn open_lake(data: &DataDir) -> Result<Option<Lake>, SurveyError> {
-    match Lake::open_read_only(&data.lake()).await {
+    match Lake::open_read_only(&Flow::lake_of(data)?).await {
         Ok(lake) => Ok(Some(lake)),
         Err(LakeError::NoLake { .. }) => Ok(None),
         Err(error) => Err(error.into()),

@@ -35,8 +35,8 @@ use crate::metrics;
 /// How often an idle producer takes its log lines and errors.
 const IDLE_POLL: Duration = Duration::from_secs(1);
 
-/// How long one poll for delivery reports takes.
-const DELIVERY_POLL: Duration = Duration::from_millis(1);
+/// How long the thread rests when there was no delivery report to take.
+const DELIVERY_PAUSE: Duration = Duration::from_millis(1);
 
 /// How a call of the producer ended when it did not succeed.
 #[derive(Debug)]
@@ -147,7 +147,7 @@ impl Worker {
                 Ok(Command::Init(time_max, done)) => (self.init(time_max), done),
                 Ok(Command::Transact(batch, done)) => (self.transact(&batch), done),
                 Err(RecvTimeoutError::Timeout) => {
-                    self.client.poll(DELIVERY_POLL);
+                    self.client.poll(Duration::ZERO);
                     continue;
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -217,7 +217,19 @@ impl Worker {
             if Instant::now() >= deadline {
                 return Err(self.error(SENDING, ClientError::Flush(Code::OperationTimedOut)));
             }
-            self.client.poll(DELIVERY_POLL);
+            self.take_reports();
+        }
+    }
+
+    /// Takes delivery reports that are there; rests a moment when there are none.
+    ///
+    /// The wrapper's own waiting is a spin below a millisecond: it asks the queue in whole ones,
+    /// rounded down, until its time is over.
+    fn take_reports(&self) {
+        let before = self.client.in_flight_count();
+        self.client.poll(Duration::ZERO);
+        if self.client.in_flight_count() == before {
+            thread::park_timeout(DELIVERY_PAUSE);
         }
     }
 
@@ -232,7 +244,7 @@ impl Worker {
                 Ok(()) => return Ok(()),
                 Err((error, rejected)) if is_queue_full(&error) && Instant::now() < deadline => {
                     record = rejected;
-                    self.client.poll(DELIVERY_POLL);
+                    self.take_reports();
                 }
                 Err((error, _)) => return Err(self.error(SENDING, error)),
             }
@@ -275,7 +287,7 @@ impl Worker {
         self.client.purge(rdkafka::producer::PurgeConfig::default().queue().inflight());
         // The purged records come back as reports, which abort waits for.
         while self.client.in_flight_count() > 0 && Instant::now() < deadline {
-            self.client.poll(DELIVERY_POLL);
+            self.take_reports();
         }
         match self.client.abort_transaction(left(deadline)) {
             Ok(()) => Err(Failure::Aborted(failed)),

@@ -5,6 +5,7 @@ mod dedupe;
 mod dedupe_journal;
 mod fixtures;
 mod fuzz;
+mod kafka;
 mod memory_sink;
 mod pace;
 mod processor;

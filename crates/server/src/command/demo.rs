@@ -53,7 +53,14 @@ pub(crate) async fn run(global: &Global, args: &DemoArgs) -> Result<Code, Failur
 fn target(args: &DemoArgs, node: Option<&NodeInfo>) -> Result<Uri, Failure> {
     let url = match (&args.url, node) {
         (Some(url), _) => url.clone(),
-        (None, Some(node)) => format!("http://{}/track", node.collector),
+        (None, Some(NodeInfo { collector: Some(collector), .. })) => {
+            format!("http://{collector}/track")
+        }
+        (None, Some(_)) => {
+            let message = "the node on this data directory has no collector";
+            return Err(Failure::message(Code::Unavailable, message)
+                .with_hint("name one that has with --url http://HOST:PORT/track"));
+        }
         (None, None) => unreachable!("without a URL the node was looked up"),
     };
     let uri: Uri = url.parse().map_err(|error| {

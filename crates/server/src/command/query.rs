@@ -9,6 +9,7 @@ use millstream_runtime::{TaskKind, spawn_blocking};
 use crate::cli::{Format, Global, QueryArgs};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
+use crate::flow::Flow;
 use crate::output;
 
 /// The most rows that are laid out for people.
@@ -16,7 +17,9 @@ const ROWS_SHOWN_MAX: usize = 1_000;
 
 /// Runs the query and prints its rows.
 pub(crate) async fn run(global: &Global, args: &QueryArgs) -> Result<Code, Failure> {
-    let (dir, sql) = (DataDir::new(&global.data).lake(), args.sql.clone());
+    let dir = Flow::lake_of(&DataDir::new(&global.data));
+    let dir = dir.map_err(|error| Failure::io(error, "read flow.json"))?;
+    let sql = args.sql.clone();
     let ask = move || Query::open(&dir)?.sql(&sql);
     let answered = spawn_blocking(TaskKind("query"), ask).join().await;
     let rows = answered.map_err(|error| Failure::new(Code::Bug, error))?;

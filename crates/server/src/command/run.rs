@@ -9,10 +9,11 @@ use tracing::info;
 
 use crate::cli::{Format, Global, RunArgs};
 use crate::command::validate;
-use crate::data_dir::DataDir;
+use crate::data_dir::{self, DataDir};
 use crate::exit::{Code, Failure};
 use crate::node::{Drained, Node};
 use crate::output::say;
+use crate::roles::Roles;
 use crate::signal::Signals;
 
 /// What a drain may take beyond the roles' own limits, for closing the log.
@@ -33,13 +34,17 @@ pub(crate) async fn run(global: &Global, args: &RunArgs) -> Result<Code, Failure
     if let Some(admin) = args.admin {
         config.admin.listen = admin;
     }
+    if let Some(path) = &mut config.lake.path {
+        *path = data_dir::create_lake(path)?;
+    }
+    let roles = Roles::of(&args.roles, &config)?;
     let mut signals = Signals::listen().map_err(|error| Failure::io(error, "listen to signals"))?;
     let metrics = install_metrics()?;
     let data = DataDir::create(&global.data)?;
     let cx = Context::background();
 
     let opening = async {
-        let node = Node::open(&cx, &config, data, metrics).await?;
+        let node = Node::open(&cx, &config, roles, data, metrics).await?;
         node.announce(&cx).await?;
         Ok::<Node, Failure>(node)
     };
@@ -89,6 +94,7 @@ fn install_metrics() -> Result<PrometheusHandle, Failure> {
         .map_err(|error| Failure::new(Code::Bug, error))?;
     millstream_collector::metrics::describe();
     millstream_log::metrics::describe();
+    millstream_log_kafka::metrics::describe();
     millstream_pipeline::metrics::describe();
     millstream_lake::metrics::describe();
     Ok(handle)
@@ -98,9 +104,18 @@ fn install_metrics() -> Result<PrometheusHandle, Failure> {
 fn say_ready(global: &Global, node: &Node) {
     let info = node.info();
     if global.log_format == Format::Json {
-        info!(collector = %info.collector, admin = %info.admin, data = %global.data.display(), "ready");
+        let collector = info.collector.map(tracing::field::display);
+        info!(collector, admin = %info.admin, data = %global.data.display(), "ready");
         return;
     }
+    let Some(collector) = info.collector else {
+        say(&format!(
+            "\nmillstream is ready, without a collector\n\
+             health, metrics and status on http://{} (/readyz, /metrics, /api/v1/status)\n",
+            info.admin
+        ));
+        return;
+    };
     let now = DateTime::<Utc>::from_timestamp_millis(Clock::system().now().as_millis());
     let now = now.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true);
     let event = format!(r#"{{"event":"page_view","user_id":"u1","timestamp":"{now}"}}"#);
@@ -109,7 +124,6 @@ fn say_ready(global: &Global, node: &Node) {
          health, metrics and status on http://{admin} (/readyz, /metrics, /api/v1/status)\n\n\
          Try:  curl -H 'content-type: application/json' -d '{event}' http://{collector}/track\n      \
          {query} \"SELECT * FROM events LIMIT 5\"\n",
-        collector = info.collector,
         admin = info.admin,
         data = global.data.display(),
         query = global.command("query"),

@@ -51,6 +51,7 @@ fn every_key_stands_in_the_reference() {
     look("collector", keys(collector::FIELDS));
     look("admin", keys(admin::FIELDS));
     look("log", keys(log::FIELDS));
+    look("spool", keys(spool::FIELDS));
     look("topics", keys(topics::FIELDS));
     look("pipelines", keys(pipelines::WORKER_FIELDS));
     look("sinks", keys(sinks::FILES_FIELDS));

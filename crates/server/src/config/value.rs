@@ -135,6 +135,11 @@ impl<'n> Value<'n> {
         Some(fields.entries.iter().map(named).collect())
     }
 
+    /// Returns whether this is a list.
+    pub(crate) fn is_list(&self) -> bool {
+        matches!(self.node.kind, Kind::Sequence(_))
+    }
+
     /// Decodes a list.
     pub(crate) fn items(&self) -> Option<Vec<Value<'n>>> {
         let Kind::Sequence(items) = &self.node.kind else {

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use millstream_log::{EveryTask, Log};
-use millstream_model::{ByteSize, TaskId, TopicPartition};
+use millstream_log::Log;
+use millstream_model::{TaskId, TopicPartition};
 use millstream_pipeline::event::Limits;
 use millstream_pipeline::processor::{Keeping, Settings, Surroundings};
 use millstream_pipeline::worker::{Group, Grouping, MakeError};
@@ -17,15 +16,12 @@ use millstream_state::SnapshotDir;
 use crate::config::{Config, PipelineSpec};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::processor_task;
+use crate::flow::{processor_group, processor_task};
+use crate::logs::Logs;
 
 /// Builds the tasks of every pipeline.
-pub(crate) fn build(
-    config: &Config,
-    log: &Arc<dyn Log>,
-    data: &DataDir,
-) -> Result<Worker, Failure> {
-    let group = |pipeline| group(config, pipeline, log, data);
+pub(crate) fn build(config: &Config, logs: &Logs, data: &DataDir) -> Result<Worker, Failure> {
+    let group = |pipeline| group(config, pipeline, logs, data);
     let groups = config.pipelines.iter().map(group).collect::<Result<_, _>>()?;
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     Ok(Worker::new(worker::Settings { threads }, groups))
@@ -34,29 +30,36 @@ pub(crate) fn build(
 fn group(
     config: &Config,
     pipeline: &PipelineSpec,
-    log: &Arc<dyn Log>,
+    logs: &Logs,
     data: &DataDir,
 ) -> Result<Group, Failure> {
     let mut tasks: BTreeMap<TaskId, Settings> = BTreeMap::new();
+    let mut ids = Vec::new();
     for partition in 0..config.partitions(&pipeline.from.value) {
-        let mut settings = settings(config, pipeline, partition);
+        let mut settings = settings(config, pipeline, partition, logs);
         settings.keeping = keeping(pipeline, &settings.task, data);
         // Steps that do not compile are a mistake in the configuration: found now, not when the
         // task is placed.
         Cleaner::new(&settings.cleaner).map_err(|error| Failure::new(Code::Config, error))?;
+        ids.push(settings.task.clone());
         tasks.insert(settings.task.clone(), settings);
     }
-    let assignment = Box::new(EveryTask::new(tasks.keys().cloned().collect()));
-    let log = Arc::clone(log);
+    let group = processor_group(&pipeline.name.value);
+    let assignment = logs.assignment(&group, &pipeline.from.value, &ids)?;
+    let log = logs.shared();
     let make = move |wanted: &[TaskId]| {
         let settings = wanted.first().and_then(|task| tasks.get(task)).cloned();
         task(settings.ok_or("the assignment names a task of another pipeline")?, &log)
     };
-    let name = format!("{}.clean", pipeline.name.value);
-    Ok(Group { name, assignment, grouping: Grouping::Each, make: Box::new(make) })
+    Ok(Group {
+        name: group.to_string(),
+        assignment,
+        grouping: Grouping::Each,
+        make: Box::new(make),
+    })
 }
 
-fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Settings {
+fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32, logs: &Logs) -> Settings {
     let PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker } = pipeline;
     let old_name = renamed_from.as_ref();
     let sink = config.sink_of(&to.value);
@@ -76,9 +79,8 @@ fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32) -> Setting
             input_partitions: config.partitions(&from.value),
             output_partitions: config.partitions(&to.value),
         },
-        // The journal syncs the transactions of all tasks together: waiting gains nothing.
-        transaction_interval: Duration::ZERO,
-        config: fitting(worker, config.log.transaction_bytes_max),
+        transaction_interval: logs.transaction_interval(),
+        config: fitting(worker, config),
     }
 }
 
@@ -88,11 +90,16 @@ fn keeping(pipeline: &PipelineSpec, task: &TaskId, data: &DataDir) -> Option<Kee
     Some(Keeping::new(pipeline.changelog()?, Some(snapshots)))
 }
 
-/// Lets a pipeline's transactions be no larger than the log takes.
-fn fitting(worker: &processor::Config, log_max: ByteSize) -> processor::Config {
+/// Lets a pipeline's transactions be no larger, and take no longer, than the log allows.
+fn fitting(worker: &processor::Config, config: &Config) -> processor::Config {
+    let (bytes_max, time_max) = match &config.kafka {
+        Some(kafka) => (kafka.transaction_bytes_max, kafka.transaction_time_max),
+        None => (config.log.transaction_bytes_max, worker.transaction_time_max),
+    };
     processor::Config {
-        transaction_bytes_max: worker.transaction_bytes_max.min(log_max),
-        batch_bytes_max: worker.batch_bytes_max.min(log_max),
+        transaction_bytes_max: worker.transaction_bytes_max.min(bytes_max),
+        batch_bytes_max: worker.batch_bytes_max.min(bytes_max),
+        transaction_time_max: worker.transaction_time_max.min(time_max),
         ..worker.clone()
     }
 }

@@ -1,9 +1,9 @@
 //! The role `sink`: one worker for each table, for all the partitions of its topic.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use millstream_lake::{ConfigError, IcebergSink, Seams};
-use millstream_log::{EveryTask, Log};
 use millstream_model::{TaskId, TopicPartition};
 use millstream_pipeline::processor::Surroundings;
 use millstream_pipeline::sink::{Settings, SinkTask};
@@ -12,17 +12,13 @@ use millstream_pipeline::{PinnedTask, SinkWorker, Worker, worker};
 use millstream_runtime::{Clock, Rng, TaskKind};
 
 use crate::config::{Config, SinkSpec};
-use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
 use crate::flow::{sink_name, sink_task};
+use crate::logs::Logs;
 
 /// Builds the worker of every sink.
-pub(crate) fn build(
-    config: &Config,
-    log: &Arc<dyn Log>,
-    data: &DataDir,
-) -> Result<Worker, Failure> {
-    let group = |(number, spec)| group((config, spec), log, data, number);
+pub(crate) fn build(config: &Config, logs: &Logs, lake: &Path) -> Result<Worker, Failure> {
+    let group = |(number, spec)| group((config, spec), logs, lake, number);
     let groups: Vec<Group> = (0..).zip(&config.sinks).map(group).collect::<Result<_, Failure>>()?;
     // Commits wait for the disk: each sink has a thread of its own.
     let threads = groups.len().max(1);
@@ -31,16 +27,18 @@ pub(crate) fn build(
 
 fn group(
     (config, spec): (&Config, &SinkSpec),
-    log: &Arc<dyn Log>,
-    data: &DataDir,
+    logs: &Logs,
+    lake: &Path,
     pin: u32,
 ) -> Result<Group, Failure> {
     let template = settings(config, spec);
-    let tasks = template.tasks.iter().map(|task| task.task.clone()).collect();
-    let iceberg = iceberg(spec, data)?;
+    let tasks: Vec<TaskId> = template.tasks.iter().map(|task| task.task.clone()).collect();
+    let assignment = logs.assignment(&template.name, &spec.from.value, &tasks)?;
+    let name = template.name.to_string();
+    let iceberg = iceberg(spec, lake)?;
     // A sink that cannot be made is a mistake in the configuration: found now, not when placed.
     iceberg().map_err(|error| Failure::new(Code::Config, error))?;
-    let log = Arc::clone(log);
+    let log = logs.shared();
     let make = move |wanted: &[TaskId]| {
         let mut settings = template.clone();
         settings.tasks.retain(|task| wanted.contains(&task.task));
@@ -48,22 +46,17 @@ fn group(
             Surroundings { log: Arc::clone(&log), clock: Clock::system(), rng: Rng::from_os() };
         Ok(task(settings, iceberg()?, surroundings, pin))
     };
-    Ok(Group {
-        name: format!("{}.sink", spec.name.value),
-        assignment: Box::new(EveryTask::new(tasks)),
-        grouping: Grouping::Together,
-        make: Box::new(make),
-    })
+    Ok(Group { name, assignment, grouping: Grouping::Together, make: Box::new(make) })
 }
 
 /// Makes the same sink as often as it is asked to.
 fn iceberg(
     spec: &SinkSpec,
-    data: &DataDir,
+    lake: &Path,
 ) -> Result<impl Fn() -> Result<IcebergSink, ConfigError> + Send + 'static, Failure> {
     let missing = || Failure::message(Code::Bug, "a sink without columns passed the checks");
     let config = spec.table_config().ok_or_else(missing)?;
-    let (name, dir) = (spec.name.value.clone(), data.lake());
+    let (name, dir) = (spec.name.value.clone(), lake.to_owned());
     Ok(move || {
         let settings = millstream_lake::Settings {
             name: name.clone(),

@@ -8,11 +8,11 @@
 //! `MILLSTREAM_KILLS` sets the number of kills, `MILLSTREAM_SEED` the seed of all that is random;
 //! with `MILLSTREAM_READERS_REQUIRED` the test fails, and is not skipped, without its readers.
 
-mod client;
-mod events;
-mod ledger;
+pub(crate) mod client;
+pub(crate) mod events;
+pub(crate) mod ledger;
 mod phase;
-mod readers;
+pub(crate) mod readers;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -197,6 +197,7 @@ fn report(histogram: &BTreeMap<&str, u64>) {
     }
 }
 
-fn number_from_env(name: &str, default: u64) -> u64 {
+/// Returns a number that the environment may set.
+pub(crate) fn number_from_env(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }

@@ -8,11 +8,14 @@
 
 mod commands;
 mod dedupe;
+mod disturb;
 mod full;
 mod full_disk;
 mod kill;
 mod lifecycle;
-mod requirement;
 mod look;
+mod on_kafka;
+mod requirement;
 mod sandbox;
+mod spool;
 mod validate;

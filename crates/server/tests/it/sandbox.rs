@@ -53,6 +53,9 @@ impl Answer {
     }
 }
 
+/// What stands for the collector of a node without one: nobody listens there.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+
 /// Where a running node listens.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
@@ -86,15 +89,15 @@ impl Sandbox {
         sandbox
     }
 
-    /// Names another data directory, for nodes that run with a configuration.
-    pub(crate) fn with_config_and_data(yaml: &str, data: &Path) -> Self {
-        let mut sandbox = Self::with_config(yaml);
     /// Adds arguments to `run`.
     pub(crate) fn with_args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
         self
     }
 
+    /// Names another data directory, for nodes that run with a configuration.
+    pub(crate) fn with_config_and_data(yaml: &str, data: &Path) -> Self {
+        let mut sandbox = Self::with_config(yaml);
         data.clone_into(&mut sandbox.data);
         sandbox
     }
@@ -158,7 +161,8 @@ impl Sandbox {
         let text = std::fs::read(self.data().join("node.json")).ok()?;
         let info: Value = serde_json::from_slice(&text).ok()?;
         let address = |key: &str| info[key].as_str()?.parse().ok();
-        let node = Node { collector: address("collector")?, admin: address("admin")? };
+        let collector = address("collector").unwrap_or(NOWHERE);
+        let node = Node { collector, admin: address("admin")? };
         (info["pid"].as_u64() == Some(u64::from(pid))).then_some(node)
     }
 
@@ -195,6 +199,8 @@ impl Sandbox {
         let signal = match name {
             "TERM" => rustix::process::Signal::TERM,
             "INT" => rustix::process::Signal::INT,
+            "STOP" => rustix::process::Signal::STOP,
+            "CONT" => rustix::process::Signal::CONT,
             other => panic!("signal {other}"),
         };
         rustix::process::kill_process(pid, signal).unwrap();
@@ -275,17 +281,17 @@ impl Sandbox {
 
     /// Posts a body to the collector and returns the whole answer.
     pub(crate) fn post_for_answer(&self, body: &str) -> Answer {
+        self.post_with_headers("", body)
+    }
+
+    /// Posts a body to the collector with whole header lines, and returns the whole answer.
+    pub(crate) fn post_with_headers(&self, headers: &str, body: &str) -> Answer {
         let head = format!(
             "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{headers}\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );
         exchange(self.node().collector, &format!("{head}{body}"))
-        self.post_with_headers("", body)
-    }
-
-    /// Posts a body to the collector with whole header lines, and returns the whole answer.
-    pub(crate) fn post_with_headers(&self, headers: &str, body: &str) -> Answer {
     }
 
     /// Asks the admin API and returns status and body.

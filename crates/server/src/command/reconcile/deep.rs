@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::accounting::Books;
 use crate::data_dir::DataDir;
 use crate::exit::Failure;
+use crate::flow::Flow;
 
 /// What `reconcile` prints for machines.
 #[derive(Debug, Serialize)]
@@ -46,7 +47,8 @@ pub(super) struct TableAudit {
 
 /// Reads every table; what is wrong goes into the books.
 pub(super) async fn audit(data: &DataDir, books: &mut Books) -> Result<Vec<TableAudit>, Failure> {
-    let reports = async { Audit::open(&data.lake()).await?.tables_deep().await };
+    let lake = Flow::lake_of(data).map_err(|error| Failure::io(error, "read flow.json"))?;
+    let reports = async { Audit::open(&lake).await?.tables_deep().await };
     let reports = match reports.await {
         Ok(reports) => reports,
         Err(LakeError::NoLake { .. }) => Vec::new(),

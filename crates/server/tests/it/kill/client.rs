@@ -32,9 +32,21 @@ pub(crate) fn post_until_dead(
 /// An answer's status and body.
 type HttpAnswer = (u16, Vec<u8>);
 
+/// Posts one request on a connection of its own; returns what is known of each of its events.
+pub(crate) fn post_one(collector: SocketAddr, request: &Request) -> Vec<Answer> {
+    let answer = Connection::open(collector).and_then(|mut connection| connection.post(request));
+    answers(request, answer.ok().as_ref())
+}
+
 fn entries(request: Request, answer: Option<&HttpAnswer>) -> Vec<Entry> {
+    let answers = answers(&request, answer);
+    let events = request.events.into_iter().zip(answers);
+    events.map(|((id, fate), answer)| (id, fate, answer)).collect()
+}
+
+fn answers(request: &Request, answer: Option<&HttpAnswer>) -> Vec<Answer> {
     let told = |answer: Answer| vec![answer; request.events.len()];
-    let answers = match answer {
+    match answer {
         Some((200, body)) => {
             let mut answers = told(Answer::Acknowledged);
             let body: serde_json::Value = serde_json::from_slice(body).unwrap();
@@ -51,9 +63,7 @@ fn entries(request: Request, answer: Option<&HttpAnswer>) -> Vec<Entry> {
         Some((status, body)) => {
             panic!("unexpected answer {status}: {}", String::from_utf8_lossy(body))
         }
-    };
-    let events = request.events.into_iter().zip(answers);
-    events.map(|((id, fate), answer)| (id, fate, answer)).collect()
+    }
 }
 
 struct Connection(BufReader<TcpStream>);

@@ -1,0 +1,157 @@
+//! The logs of a node: the embedded journal, or Kafka with the journal as the collector's spool.
+//!
+//! ```text
+//!   journal:            collector ─▶ journal ◀─▶ tasks           every task is here
+//!   Kafka:              collector ─▶ spool ─▶ Kafka ◀─▶ tasks    a group places the tasks
+//!   Kafka, replicated:  collector ─▶ Kafka ◀─▶ tasks
+//! ```
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use millstream_log::journal::Journal;
+use millstream_log::{Assignment, EveryTask, Log};
+use millstream_log_kafka::assignment::GroupSettings;
+use millstream_log_kafka::{KafkaLog, Settings};
+use millstream_model::{Classify as _, TaskId, TopicName, TopicPartition};
+use millstream_runtime::{Context, TaskKind, spawn_blocking};
+
+use crate::command::offline::open_journal;
+use crate::config::Config;
+use crate::data_dir::{DataDir, DirLock};
+use crate::exit::{Code, Failure};
+use crate::flow::APP;
+use crate::role::spool;
+use crate::roles::{Role, Roles};
+
+/// How long reaching the cluster may take before the node says that it cannot.
+const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long what was appended without an owner may take to be settled when the node stops.
+const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// How long records are gathered for one transaction on Kafka, where each costs some 50 ms.
+const KAFKA_TRANSACTION_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The logs of a node, open.
+#[derive(Debug, Clone)]
+pub(crate) enum Logs {
+    /// The journal is the log.
+    Journal(Journal),
+    /// Kafka is the log.
+    Kafka(OnKafka),
+}
+
+/// What a node on Kafka has.
+#[derive(Debug, Clone)]
+pub(crate) struct OnKafka {
+    log: Arc<KafkaLog>,
+    /// The collector's journal; a worker without a collector has none, nor one that answers only
+    /// when Kafka has the events.
+    spool: Option<Journal>,
+    /// Ours is the directory while this lives; the journal has a lock of its own.
+    _lock: Option<Arc<DirLock>>,
+}
+
+impl Logs {
+    /// Opens what the configuration and the roles ask for.
+    pub(crate) async fn open(
+        cx: &Context,
+        config: &Config,
+        data: &DataDir,
+        roles: Roles,
+    ) -> Result<Self, Failure> {
+        let Some(kafka) = &config.kafka else {
+            return Ok(Self::Journal(open_journal(cx, config.log.clone(), data).await?));
+        };
+        let is_spooled = roles.has(Role::Collector) && !config.is_replicated;
+        let (spool, lock) = if is_spooled {
+            (Some(open_journal(cx, spool::journal_config(config), data).await?), None)
+        } else {
+            (None, Some(Arc::new(data.lock()?)))
+        };
+        let settings = Settings { app: APP.to_owned() };
+        let connecting = cx.with_timeout(CONNECT_TIME_MAX);
+        let log = KafkaLog::connect(&connecting, kafka.clone(), settings).await;
+        let log = log.map_err(|error| Failure::classified(error.class(), error))?;
+        Ok(Self::Kafka(OnKafka { log: Arc::new(log), spool, _lock: lock }))
+    }
+
+    /// Returns the log that tasks read and write.
+    pub(crate) fn shared(&self) -> Arc<dyn Log> {
+        match self {
+            Self::Journal(journal) => Arc::new(journal.clone()),
+            Self::Kafka(kafka) => Arc::clone(&kafka.log) as Arc<dyn Log>,
+        }
+    }
+
+    /// Returns the log that the collector appends to.
+    pub(crate) fn intake(&self) -> Arc<dyn Log> {
+        match self.journal() {
+            Some(journal) => Arc::new(journal.clone()),
+            None => self.shared(),
+        }
+    }
+
+    /// Returns the journal, if there is one: the log itself, or the spool.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        match self {
+            Self::Journal(journal) => Some(journal),
+            Self::Kafka(kafka) => kafka.spool.as_ref(),
+        }
+    }
+
+    /// Returns whether the collector's journal is forwarded to the log that tasks read.
+    pub(crate) fn is_spooled(&self) -> bool {
+        matches!(self, Self::Kafka(kafka) if kafka.spool.is_some())
+    }
+
+    /// Returns whether every task is here: no other node can work on this log.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self, Self::Journal(_))
+    }
+
+    /// Returns how long records are gathered for one transaction.
+    pub(crate) fn transaction_interval(&self) -> Duration {
+        match self {
+            Self::Journal(_) => Duration::ZERO,
+            Self::Kafka(_) => KAFKA_TRANSACTION_INTERVAL,
+        }
+    }
+
+    /// Tells which of `tasks`, one for each partition of `topic` in order, are this node's.
+    pub(crate) fn assignment(
+        &self,
+        group: &TaskId,
+        topic: &TopicName,
+        tasks: &[TaskId],
+    ) -> Result<Box<dyn Assignment>, Failure> {
+        match self {
+            Self::Journal(_) => Ok(Box::new(EveryTask::new(tasks.to_vec()))),
+            Self::Kafka(kafka) => {
+                let tasks = tasks.to_vec();
+                let task_of = move |partition: &TopicPartition| {
+                    tasks.get(partition.partition.0 as usize).cloned()
+                };
+                let settings = GroupSettings {
+                    group: group.to_string(),
+                    topics: vec![topic.clone()],
+                    task_of: Box::new(task_of),
+                };
+                let joined = kafka.log.join(settings);
+                let joined = joined.map_err(|error| Failure::classified(error.class(), error))?;
+                Ok(Box::new(joined))
+            }
+        }
+    }
+
+    /// Ends the logs: what was accepted is settled first, as far as that can be in time.
+    pub(crate) async fn close(self, cx: &Context) -> Result<(), Failure> {
+        if let Self::Kafka(kafka) = &self {
+            kafka.log.close(&cx.with_timeout(CLOSE_TIME_MAX)).await;
+        }
+        let Some(journal) = self.journal().cloned() else { return Ok(()) };
+        let mut closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());
+        closed.join().await.map_err(|error| Failure::new(Code::Bug, error))
+    }
+}

@@ -1,0 +1,139 @@
+//! Three workers on a Kafka of the test's own, disturbed again and again while clients post.
+//!
+//! Workers are killed, leave, and are paused beyond their session so that they come back as
+//! zombies; the broker is restarted in between. In the end programs that are not ours count:
+//! Kafka's own `read_committed` consumer the topics, PyIceberg and DuckDB the table. Each
+//! acknowledged event is there exactly once, each one without an answer at most once.
+//!
+//! `MILLSTREAM_DISTURBANCES` sets how many there are, `MILLSTREAM_SEED` the seed of all that is
+//! random. The long run, of which the documents tell, is
+//! `MILLSTREAM_DISTURBANCES=500 cargo test -p millstream-server --test it disturbed -- --nocapture`.
+
+mod dice;
+mod drained;
+mod kind;
+mod load;
+mod outage;
+mod topic;
+mod workers;
+
+use std::collections::BTreeMap;
+
+use millstream_runtime::Rng;
+use millstream_testkit::kafka::Kafka;
+
+use crate::kill::ledger::{Answer, Fate, Ledger};
+use crate::kill::number_from_env;
+use crate::kill::readers::{Readers, Rows};
+use dice::Deck;
+use kind::Kind;
+use load::{Load, Repeats};
+use topic::Topics;
+use workers::Workers;
+
+/// How many disturbances a run has unless it is told otherwise.
+const DISTURBANCES: u64 = 40;
+
+/// What each reader found.
+struct Found {
+    clean: Vec<String>,
+    dead_letters: Vec<String>,
+    rows: Rows,
+}
+
+#[test]
+fn workers_disturbed_at_any_moment_store_each_acknowledged_event_exactly_once() {
+    run(Repeats::Never, number_from_env("MILLSTREAM_DISTURBANCES", DISTURBANCES));
+}
+
+#[test]
+fn workers_disturbed_at_any_moment_drop_what_was_posted_twice() {
+    run(Repeats::Half, number_from_env("MILLSTREAM_DISTURBANCES", DISTURBANCES) / 2);
+}
+
+/// Lets the workers be disturbed, and compares what was posted with what is there.
+fn run(repeats: Repeats, disturbances: u64) {
+    let Some(readers) = Readers::install() else { return };
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let seed = number_from_env("MILLSTREAM_SEED", 20_261_123);
+    println!("seed {seed}, {disturbances} disturbances, repeats: {repeats:?}");
+
+    let mut rng = Rng::from_seed(seed);
+    let mut workers = Workers::start(&kafka, repeats);
+    let load = Load::new(workers.doors(), repeats, rng.next_u64());
+    let histogram = disturb(&mut workers, &load, disturbances, &mut rng);
+    report(&histogram);
+
+    let ledger = load.ledger();
+    workers.wait_until_drained(ledger.count(Fate::Row, Answer::Acknowledged));
+    let topics = Topics::new(&kafka, workers.brokers());
+    let [clean, dead_letters] = topics.message_ids(["events-clean", "events-dead"]);
+    workers.stop();
+    let rows = readers.read(workers.lake(), "events");
+    compare(ledger, &Found { clean, dead_letters, rows });
+}
+
+/// Disturbs the workers while clients post; returns how often each kind of disturbance came.
+fn disturb(
+    workers: &mut Workers,
+    load: &Load,
+    disturbances: u64,
+    rng: &mut Rng,
+) -> BTreeMap<&'static str, u64> {
+    let mut histogram = BTreeMap::new();
+    let mut deck = Deck::new(Kind::DECK.to_vec());
+    std::thread::scope(|scope| {
+        let _over = load.start(scope);
+        for number in 0..disturbances {
+            let kind = deck.draw(rng);
+            println!("{number:>4}  {}", kind.name());
+            workers.disturb(kind, rng);
+            *histogram.entry(kind.name()).or_default() += 1;
+        }
+    });
+    histogram
+}
+
+fn compare(ledger: &Ledger, found: &Found) {
+    let Found { clean, dead_letters, rows } = found;
+    let places = [
+        ("the clean topic", Fate::Row, clean),
+        ("PyIceberg", Fate::Row, &rows.pyiceberg),
+        ("DuckDB", Fate::Row, &rows.duckdb),
+        ("the dead letters", Fate::DeadLetter, dead_letters),
+    ];
+    let mut faults = Vec::new();
+    for (place, fate, ids) in places {
+        let found = ledger.check(fate, ids);
+        faults.extend(found.into_iter().map(|fault| format!("{place}: {fault}")));
+    }
+    let acknowledged = |fate| ledger.count(fate, Answer::Acknowledged);
+    println!(
+        "compared {} acknowledged good events with {} records of the clean topic, {} rows \
+         (PyIceberg) and {} (DuckDB), {} acknowledged bad ones with {} dead letters; {} events \
+         without an answer; {} faults",
+        acknowledged(Fate::Row),
+        clean.len(),
+        rows.pyiceberg.len(),
+        rows.duckdb.len(),
+        acknowledged(Fate::DeadLetter),
+        dead_letters.len(),
+        ledger.count(Fate::Row, Answer::Unknown) + ledger.count(Fate::DeadLetter, Answer::Unknown),
+        faults.len(),
+    );
+    assert!(faults.is_empty(), "the first: {:#?}", &faults[..faults.len().min(20)]);
+    assert_eq!(rows.positions_repeated, 0, "rows that share a (source, partition, offset)");
+    assert_eq!(clean.len(), rows.pyiceberg.len(), "what is in the clean topic is in the table");
+    assert!(acknowledged(Fate::Row) >= 1_000, "too few events to prove anything");
+    assert!(acknowledged(Fate::DeadLetter) >= 10, "too few bad events to prove anything");
+}
+
+fn report(histogram: &BTreeMap<&str, u64>) {
+    println!("disturbances by kind:");
+    for (kind, times) in histogram {
+        println!("  {times:>4}  {kind}");
+    }
+    for kind in Kind::DECK {
+        assert!(histogram.contains_key(kind.name()), "no worker or broker was {}", kind.name());
+    }
+}

@@ -1,0 +1,41 @@
+//! When everything that was accepted has arrived: asked of the nodes, so that the readers are
+//! started once. What they then find is what counts.
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+/// How many partitions the collector's topic has in the quickstart.
+const PARTITIONS: usize = 4;
+
+/// Returns whether nothing waits in these workers' spools, nor after them; in the order in which
+/// events go, so that none slips past.
+pub(crate) fn is_drained(workers: &[Sandbox]) -> bool {
+    workers.iter().all(is_spool_empty) && is_log_drained(&workers[0])
+}
+
+/// Returns how many rows the table has.
+pub(crate) fn rows(sandbox: &Sandbox) -> usize {
+    let output = sandbox.run(&["query", "--format", "json", "SELECT count(*) AS n FROM events"]);
+    let rows: Option<Value> = serde_json::from_str(&output.stdout).ok();
+    let count = rows.and_then(|rows| rows[0]["n"].as_u64()).unwrap_or(0);
+    usize::try_from(count).unwrap()
+}
+
+fn is_spool_empty(sandbox: &Sandbox) -> bool {
+    let (_, body) = sandbox.get("/api/v1/status");
+    let status: Value = serde_json::from_str(&body).unwrap_or_default();
+    let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
+    let is_spool = |task: &&Value| {
+        task["task"].as_str().is_some_and(|task| task.starts_with("millstream.spool."))
+    };
+    let spool: Vec<&Value> = tasks.iter().filter(is_spool).collect();
+    spool.len() == PARTITIONS && spool.iter().all(|task| task["lag"] == 0)
+}
+
+fn is_log_drained(sandbox: &Sandbox) -> bool {
+    let (status, body) = sandbox.get("/api/v1/lag");
+    let rows: Value = serde_json::from_str(&body).unwrap_or_default();
+    let rows = rows.as_array().cloned().unwrap_or_default();
+    status == 200 && rows.len() == 2 * PARTITIONS && rows.iter().all(|row| row["lag"] == 0)
+}

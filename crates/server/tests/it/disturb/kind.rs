@@ -1,0 +1,41 @@
+//! The ways in which workers and broker are disturbed.
+
+/// One way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A worker is killed with SIGKILL and started again.
+    WorkerKilled,
+    /// A worker is stopped beyond its session and its transactions, and then goes on: it believes
+    /// that it owns what others have by now.
+    WorkerPaused,
+    /// A worker drains, leaves, and joins again.
+    WorkerLeft,
+    /// The broker is killed with SIGKILL and started again.
+    BrokerKilled,
+    /// Both at once: what the worker left open is found by a broker that has just recovered.
+    BothKilled,
+}
+
+impl Kind {
+    /// How often each comes, among eight.
+    pub(crate) const DECK: [Self; 8] = [
+        Self::WorkerKilled,
+        Self::WorkerKilled,
+        Self::WorkerPaused,
+        Self::WorkerPaused,
+        Self::WorkerLeft,
+        Self::WorkerLeft,
+        Self::BrokerKilled,
+        Self::BothKilled,
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WorkerKilled => "worker killed",
+            Self::WorkerPaused => "worker paused, a zombie",
+            Self::WorkerLeft => "worker left and joined again",
+            Self::BrokerKilled => "broker killed",
+            Self::BothKilled => "worker and broker killed",
+        }
+    }
+}

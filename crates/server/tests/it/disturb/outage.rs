@@ -1,0 +1,134 @@
+//! Kafka away under load: nothing is refused, nothing lost, and what waited arrives in order.
+//!
+//! `MILLSTREAM_OUTAGE_SECONDS` sets how long Kafka is away; 120 and 3600 are the long runs:
+//! `MILLSTREAM_OUTAGE_SECONDS=120 cargo test -p millstream-server --test it outage -- --nocapture`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use millstream_testkit::kafka::{Config, Kafka};
+
+use super::drained::{is_drained, rows};
+use super::load::Bell;
+use super::topic::Topics;
+use super::workers::stay;
+use crate::kill::number_from_env;
+use crate::sandbox::Sandbox;
+
+/// How long Kafka is away unless the run is told otherwise.
+const OUTAGE_SECONDS: u64 = 20;
+/// Each client has one key, so that it knows the order of that key's events.
+const CLIENTS: usize = 6;
+/// How many events a request carries.
+const REQUEST_EVENTS: u64 = 5;
+/// How long a client rests between two requests.
+const REST: Duration = Duration::from_millis(50);
+/// How long there is load before and after the outage.
+const AROUND_MS: u64 = 2_000;
+/// The least that is waited for what was posted to arrive; a long outage takes longer.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// The configuration that everybody begins with.
+const QUICKSTART: &str = include_str!("../../../../../examples/quickstart.yaml");
+
+/// How many events of each key are posted, each with the next number.
+#[derive(Debug, Default)]
+struct Posted([AtomicU64; CLIENTS]);
+
+impl Posted {
+    fn total(&self) -> u64 {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Posts events of one key until the bell rings; each must be taken.
+    fn post(&self, sandbox: &Sandbox, client: usize, bell: &Bell) {
+        while !bell.wait(REST) {
+            let first = self.0[client].load(Ordering::Relaxed);
+            let events = (first..first + REQUEST_EVENTS).map(|number| {
+                format!(
+                    r#"{{"event":"e","user_id":"u{client}","message_id":"{client}-{number}","timestamp":1795342272345}}"#
+                )
+            });
+            let body = events.collect::<Vec<_>>().join(",");
+            let (status, answer) = sandbox.post(&format!("[{body}]"));
+            assert_eq!(status, 200, "refused: {answer}");
+            self.0[client].store(first + REQUEST_EVENTS, Ordering::Relaxed);
+        }
+    }
+
+    /// Posts from all clients while `meanwhile` happens.
+    fn post_while(&self, sandbox: &Sandbox, meanwhile: impl FnOnce()) {
+        let bell = Bell::default();
+        std::thread::scope(|scope| {
+            let _over = bell.ring_at_end();
+            for client in 0..CLIENTS {
+                let bell = &bell;
+                scope.spawn(move || self.post(sandbox, client, bell));
+            }
+            meanwhile();
+        });
+    }
+
+    /// Waits until all of it is in the table, and checks the clean topic: each event is there
+    /// once, those of one key in the order in which they were posted.
+    fn check(&self, sandbox: &Sandbox, topics: &Topics<'_>, patience: Duration) {
+        let total = usize::try_from(self.total()).unwrap();
+        sandbox.wait_until(&format!("{total} rows"), patience, |sandbox| {
+            is_drained(std::slice::from_ref(sandbox)) && rows(sandbox) >= total
+        });
+        assert_eq!(rows(sandbox), total, "rows");
+        let [clean, dead_letters] = topics.message_ids(["events-clean", "events-dead"]);
+        assert_eq!(dead_letters.len(), 0, "every event is good");
+        let mut next: BTreeMap<usize, u64> = BTreeMap::new();
+        for id in &clean {
+            let (client, number) = id.split_once('-').unwrap();
+            let next = next.entry(client.parse().unwrap()).or_default();
+            assert_eq!(number.parse::<u64>().unwrap(), *next, "the next event of client {client}");
+            *next += 1;
+        }
+        for (client, posted) in self.0.iter().enumerate() {
+            let found = next.get(&client).copied().unwrap_or(0);
+            assert_eq!(found, posted.load(Ordering::Relaxed), "events of client {client}");
+        }
+        println!("compared {total} events of {CLIENTS} keys: each there once, in order");
+    }
+}
+
+#[test]
+fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let seconds = number_from_env("MILLSTREAM_OUTAGE_SECONDS", OUTAGE_SECONDS);
+    println!("Kafka is away for {seconds} s");
+    let mut cluster = kafka.start(&Config::default()).unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    let (brokers, path) = (cluster.bootstrap(), lake.path().display());
+    let routed = QUICKSTART.replace("  topic: events\n", "  topic: events\n  key: user_id\n");
+    let mut sandbox = Sandbox::with_config(&format!(
+        "{routed}\nkafka: {{ brokers: \"{brokers}\" }}\nlake: {{ path: \"{path}\" }}\n"
+    ));
+    let topics = Topics::new(&kafka, brokers);
+    let patience = PATIENCE + Duration::from_secs(seconds);
+    let posted = Posted::default();
+
+    sandbox.start();
+    posted.post_while(&sandbox, || {
+        stay(AROUND_MS);
+        cluster.broker(0).kill().unwrap();
+        let before = posted.total();
+        stay(seconds * 1_000);
+        println!("{} events were taken meanwhile", posted.total() - before);
+        cluster.start().unwrap();
+        stay(AROUND_MS);
+    });
+    posted.check(&sandbox, &topics, patience);
+
+    // The collector's disk is gone: another journal, the same cluster and table.
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+    fs::remove_dir_all(sandbox.data()).unwrap();
+    sandbox.start();
+    posted.post_while(&sandbox, || stay(AROUND_MS));
+    posted.check(&sandbox, &topics, patience);
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+}

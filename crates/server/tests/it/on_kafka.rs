@@ -1,0 +1,143 @@
+//! Nodes on a real Kafka: the same configuration as on the journal, one line apart.
+
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use millstream_testkit::Availability;
+use millstream_testkit::kafka::{Cluster, Config, Kafka};
+use serde_json::{Value, json};
+
+use crate::sandbox::Sandbox;
+
+/// How long events may take from the collector to the table; only a hang takes as long.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// The configuration that everybody begins with.
+const QUICKSTART: &str = include_str!("../../../../examples/quickstart.yaml");
+
+/// One cluster for the tests that do not disturb it.
+static CLUSTER: LazyLock<Availability<Mutex<Cluster>>> = LazyLock::new(|| match Kafka::install() {
+    Availability::Available(kafka) => kafka.start(&Config::default()).map(Mutex::new).into(),
+    Availability::Missing(reason) => Availability::Missing(reason),
+});
+
+/// Returns the line that moves a configuration to Kafka, under a prefix of its own; `None`, and
+/// says so, where there is no Kafka.
+fn kafka_line(prefix: &str) -> Option<String> {
+    let cluster = CLUSTER.as_ref().or_skip()?.lock().unwrap_or_else(|poison| poison.into_inner());
+    let brokers = cluster.bootstrap();
+    Some(format!("kafka: {{ brokers: \"{brokers}\", topic_prefix: \"{prefix}-\" }}\n"))
+}
+
+/// How many events one request carries.
+const REQUEST_EVENTS: u64 = 100;
+
+/// One event, the same wherever it is called: in every form of time, with and without a channel,
+/// one in fifty without what it must have.
+fn event(id: u64) -> Value {
+    let timestamp = match id % 3 {
+        0 => json!("2026-11-22T10:11:12.345+02:00"),
+        1 => json!(1_795_000_000_000_u64 + id),
+        _ => json!("2026-11-22 10:11:12"),
+    };
+    let channel = match id % 4 {
+        0 => json!({ "channel": null, "price": id }),
+        1 => json!({ "price": id }),
+        _ => json!({ "channel": "web", "title": "Wollmütze \u{1f9e3}" }),
+    };
+    let mut event = json!({
+        "message_id": format!("m{id:06}"), "event": "page_view", "timestamp": timestamp,
+        "properties": channel, "context": { "app_version": "4.1.0", "os": "linux" },
+        "bad_field": id,
+    });
+    if !id.is_multiple_of(50) {
+        event["user_id"] = json!(format!("u{}", id % 97));
+    }
+    event
+}
+
+/// Posts the same events, good and bad, wherever it is called; returns how many are good.
+fn post_samples(sandbox: &Sandbox, events: u64) -> usize {
+    for first in (0..events).step_by(100) {
+        let batch: Vec<Value> = (first..events.min(first + REQUEST_EVENTS)).map(event).collect();
+        let (status, body) = sandbox.post(&Value::Array(batch).to_string());
+        assert_eq!(status, 200, "{body}");
+    }
+    (0..events).filter(|id| !id.is_multiple_of(50)).count()
+}
+
+/// Compares two tables row by row, and shows the first difference.
+fn assert_same(found: &[Value], expected: &[Value]) {
+    assert_eq!(found.len(), expected.len(), "rows");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected);
+    }
+}
+
+/// The table without the columns that say where a row came from.
+fn rows(sandbox: &Sandbox) -> Vec<Value> {
+    let rows = sandbox.query(
+        "SELECT message_id, event, user_id, CAST(timestamp AS VARCHAR) AS t, channel, \
+         app_version, properties, context FROM events ORDER BY message_id",
+    );
+    rows.as_array().unwrap().clone()
+}
+
+fn wait_for_rows(sandbox: &Sandbox, count: usize) {
+    sandbox.wait_until(&format!("{count} rows in the table"), PATIENCE, |sandbox| {
+        let output =
+            sandbox.run(&["query", "--format", "json", "SELECT count(*) AS n FROM events"]);
+        let rows: Option<Value> = serde_json::from_str(&output.stdout).ok();
+        rows.and_then(|rows| rows[0]["n"].as_u64()) == Some(count as u64)
+    });
+}
+
+#[test]
+fn the_same_configuration_fills_the_same_table_on_both_logs() {
+    let Some(line) = kafka_line("same") else { return };
+    let mut on_journal = Sandbox::with_config(QUICKSTART);
+    on_journal.start();
+    let good = post_samples(&on_journal, 3_000);
+    on_journal.settle();
+    let expected = rows(&on_journal);
+    assert_eq!(expected.len(), good);
+
+    let mut on_kafka = Sandbox::with_config(&format!("{QUICKSTART}\n{line}"));
+    on_kafka.start();
+    post_samples(&on_kafka, 3_000);
+    wait_for_rows(&on_kafka, good);
+    assert_same(&rows(&on_kafka), &expected);
+    assert_eq!(on_kafka.stop(), 0, "{}", on_kafka.log());
+    println!("both logs: compared {good} rows, column by column");
+}
+
+#[test]
+fn workers_with_some_of_the_roles_do_the_whole_together() {
+    let Some(line) = kafka_line("roles") else { return };
+    let lake = tempfile::tempdir().unwrap();
+    let lake_line = format!("lake: {{ path: \"{}\" }}\n", lake.path().display());
+    let config = format!("{QUICKSTART}\n{line}{lake_line}");
+    let node = |roles| Sandbox::with_config(&config).with_args(&["--roles", roles]);
+    let mut nodes = ["collector", "clean", "sink"].map(node);
+    for node in &mut nodes {
+        node.start();
+    }
+    let good = post_samples(&nodes[0], 500);
+    wait_for_rows(&nodes[2], good);
+    let ids: Vec<Value> = rows(&nodes[2]).iter().map(|row| row["message_id"].clone()).collect();
+    let expected = (0..500).filter(|id| id % 50 != 0).map(|id| json!(format!("m{id:06}")));
+    assert_same(&ids, &expected.collect::<Vec<_>>());
+    for node in &mut nodes {
+        assert_eq!(node.stop(), 0, "{}", node.log());
+    }
+}
+
+#[test]
+fn some_roles_are_refused_on_the_journal_with_the_way_out() {
+    let sandbox = Sandbox::with_config(QUICKSTART);
+    let config = sandbox.data().with_file_name("millstream.yaml");
+    let output = sandbox.run(&["run", "-c", config.to_str().unwrap(), "--roles", "clean,sink"]);
+    assert_eq!(output.code, 64, "{}", output.stderr);
+    assert!(output.stderr.contains("embedded journal"), "{}", output.stderr);
+    assert!(output.stderr.contains("`kafka`"), "{}", output.stderr);
+}
