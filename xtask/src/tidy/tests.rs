@@ -75,6 +75,12 @@ fn support_of_tests_is_used_by_tests_and_tools_only() {
 }
 
 #[test]
+fn a_sibling_is_seen_by_tests_only() {
+    let tests = "[dev-dependencies]\nmillstream-wire.workspace = true\n";
+    check(&[("crates/log/Cargo.toml", &manifest("millstream-log", tests))], &[]);
+}
+
+#[test]
 fn a_crate_may_name_itself_to_turn_on_its_test_support() {
     let dependency = "[dev-dependencies]\nmillstream-log = { path = \".\" }\n";
     check(&[("crates/log/Cargo.toml", &manifest("millstream-log", dependency))], &[]);
