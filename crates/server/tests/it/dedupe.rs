@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::sandbox::{KILLED, Sandbox};
+use crate::sandbox::{KILLED, Sandbox, alone};
 
 const POSTS: usize = 32;
 const EVENTS_OF_A_POST: usize = 25;
@@ -143,6 +143,7 @@ fn post_all(scene: &mut Scene) {
 
 #[test]
 fn events_that_come_twice_are_rows_once_also_when_the_node_is_killed() {
+    let _alone = alone();
     let mut calm = Scene::new(Disturbance::Calm);
     post_all(&mut calm);
     let expected = calm.rows();

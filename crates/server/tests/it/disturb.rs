@@ -1,7 +1,7 @@
 //! Three workers on a Kafka of the test's own, disturbed again and again while clients post.
 //!
 //! Workers are killed, leave, and are paused beyond their session so that they come back as
-//! zombies; the broker is restarted in between. In the end programs that are not ours count:
+//! zombies; brokers are killed and restarted in between. In the end programs that are not ours count:
 //! Kafka's own `read_committed` consumer the topics, PyIceberg and DuckDB the table. Each
 //! acknowledged event is there exactly once, each one without an answer at most once.
 //!
@@ -25,6 +25,7 @@ use millstream_testkit::kafka::Kafka;
 use crate::kill::ledger::{Answer, Fate, Ledger};
 use crate::kill::number_from_env;
 use crate::kill::readers::{Readers, Rows};
+use crate::sandbox::alone;
 use dice::Deck;
 use kind::Kind;
 use load::{Load, Repeats};
@@ -53,6 +54,7 @@ fn workers_disturbed_at_any_moment_drop_what_was_posted_twice() {
 
 /// Lets the workers be disturbed, and compares what was posted with what is there.
 fn run(repeats: Repeats, disturbances: u64) {
+    let _alone = alone();
     let Some(readers) = Readers::install() else { return };
     let Some(kafka) = Kafka::install().or_skip() else { return };
     let seed = number_from_env("MILLSTREAM_SEED", 20_261_123);

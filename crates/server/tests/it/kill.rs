@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use millstream_runtime::Rng;
 
-use crate::sandbox::{KILLED, Sandbox};
+use crate::sandbox::{KILLED, Sandbox, alone};
 use events::Requests;
 use ledger::{Answer, Fate, Ledger};
 use phase::Phase;
@@ -55,6 +55,7 @@ const CHANGES: [(&str, &str); 3] = [
 
 #[test]
 fn killed_at_any_moment_every_acknowledged_event_is_stored_exactly_once() {
+    let _alone = alone();
     let Some(readers) = Readers::install() else { return };
     let seed = number_from_env("MILLSTREAM_SEED", 20_261_122);
     let kills = number_from_env("MILLSTREAM_KILLS", KILLS);

@@ -7,7 +7,7 @@ use millstream_testkit::Availability;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, alone};
 
 /// How long events may take from the collector to the table; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -94,6 +94,7 @@ fn wait_for_rows(sandbox: &Sandbox, count: usize) {
 
 #[test]
 fn the_same_configuration_fills_the_same_table_on_both_logs() {
+    let _alone = alone();
     let Some(line) = kafka_line("same") else { return };
     let mut on_journal = Sandbox::with_config(QUICKSTART);
     on_journal.start();
@@ -113,6 +114,7 @@ fn the_same_configuration_fills_the_same_table_on_both_logs() {
 
 #[test]
 fn workers_with_some_of_the_roles_do_the_whole_together() {
+    let _alone = alone();
     let Some(line) = kafka_line("roles") else { return };
     let lake = tempfile::tempdir().unwrap();
     let lake_line = format!("lake: {{ path: \"{}\" }}\n", lake.path().display());

@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -18,6 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const KILLED: i32 = 128 + 9;
 /// How long to wait between two looks at something that changes by itself.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+/// Lets the tests that load the machine for long have it one at a time: beside each other they
+/// would only show what a machine does that is too small.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    // A test that failed leaves the machine as it found it.
+    MACHINE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a command wrote and how it ended; a signal counts as 128 and its number.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, alone};
 
 /// How long what waits may take to arrive; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -121,6 +121,7 @@ fn spool_tasks(sandbox: &Sandbox) -> Vec<Value> {
 
 #[test]
 fn with_kafka_away_nothing_is_refused_and_a_wiped_disk_skips_nothing() {
+    let _alone = alone();
     let Some(kafka) = Kafka::install().or_skip() else { return };
     let mut cluster = kafka.start(&Config::default()).unwrap();
     let lake = tempfile::tempdir().unwrap();
@@ -175,6 +176,7 @@ fn with_kafka_away_nothing_is_refused_and_a_wiped_disk_skips_nothing() {
 
 #[test]
 fn another_cluster_is_refused_until_a_replay_is_allowed() {
+    let _alone = alone();
     let Some(kafka) = Kafka::install().or_skip() else { return };
     let clusters = [(); 2].map(|()| kafka.start(&Config::default()).unwrap());
     let lake = tempfile::tempdir().unwrap();

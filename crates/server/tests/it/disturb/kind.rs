@@ -10,7 +10,7 @@ pub(crate) enum Kind {
     WorkerPaused,
     /// A worker drains, leaves, and joins again.
     WorkerLeft,
-    /// The broker is killed with SIGKILL and started again.
+    /// One broker is killed with SIGKILL and started again.
     BrokerKilled,
     /// Both at once: what the worker left open is found by a broker that has just recovered.
     BothKilled,
