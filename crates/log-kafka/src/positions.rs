@@ -30,7 +30,7 @@ use crate::call::{CallError, run};
 use crate::client::{Connection, Observer};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
-use crate::ffi::admin::{NewTopic, create_topic};
+use crate::ffi::admin::NewTopic;
 use crate::ffi::partition_list::metadata;
 
 pub(crate) mod identity;
@@ -149,13 +149,7 @@ impl Positions {
                 replication: config.replication_factor.map_or(-1, i32::from),
                 config: &TOPIC_CONFIG.map(text),
             };
-            match create_topic(cluster.native(), &topic, config.request_time_max) {
-                Err((error, _)) if is_there_already(&error) => Ok(()),
-                created => {
-                    let created = created.map_err(|(error, _)| error);
-                    cluster.outcome("create the positions topic", created)
-                }
-            }
+            cluster.create_topic_blocking(&topic)
         };
         run(cx, TaskKind("kafka_create_topic"), work).await
     }
@@ -250,10 +244,6 @@ impl Positions {
         };
         run(cx, TaskKind("kafka_group_offsets"), work).await
     }
-}
-
-fn is_there_already(error: &ClientError) -> bool {
-    error.rdkafka_error_code() == Some(Code::TopicAlreadyExists)
 }
 
 /// Reads the offsets of the consumer's group.
