@@ -30,6 +30,11 @@ const AROUND_MS: u64 = 2_000;
 /// The least that is waited for what was posted to arrive; a long outage takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Kafka's own default: a broker that restarts alone looks for transactions that took too long only
+/// when its partitions have a leader again. Before, Kafka 4.3.1 forgets to end them.
+const PROPERTIES: [(&str, &str); 1] =
+    [("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000")];
+
 /// The configuration that everybody begins with.
 const QUICKSTART: &str = include_str!("../../../../../examples/quickstart.yaml");
 
@@ -102,7 +107,9 @@ fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
     let Some(kafka) = Kafka::install().or_skip() else { return };
     let seconds = number_from_env("MILLSTREAM_OUTAGE_SECONDS", OUTAGE_SECONDS);
     println!("Kafka is away for {seconds} s");
-    let mut cluster = kafka.start(&Config::default()).unwrap();
+    let properties = PROPERTIES.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = Config { properties: properties.into(), ..Config::default() };
+    let mut cluster = kafka.start(&config).unwrap();
     let lake = tempfile::tempdir().unwrap();
     let (brokers, path) = (cluster.bootstrap(), lake.path().display());
     let routed = QUICKSTART.replace("  topic: events\n", "  topic: events\n  key: user_id\n");
@@ -116,8 +123,9 @@ fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
     sandbox.start();
     posted.post_while(&sandbox, || {
         stay(AROUND_MS);
-        // In order: a broker that is killed and alone may leave transactions open for ever.
-        cluster.broker(0).stop().unwrap();
+        // Not in order: while it stops, Kafka 4.3.1 takes its own partitions for deleted, and
+        // forgets to end transactions.
+        cluster.broker(0).kill().unwrap();
         let before = posted.total();
         stay(seconds * 1_000);
         println!("{} events were taken meanwhile", posted.total() - before);
