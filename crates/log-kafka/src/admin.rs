@@ -16,7 +16,7 @@ use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::Offset as ListOffset;
 use tokio::time::Instant;
 
-use crate::call;
+use crate::call::{self, CallError};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::{
@@ -182,7 +182,7 @@ impl KafkaAdmin {
             let found = describe_topic_config(cluster.native(), &name, time_max);
             cluster.outcome("ask for a topic's configuration", found)
         };
-        Ok(call::run(cx, TaskKind("kafka_describe"), ask).await?)
+        self.once_known(cx, TaskKind("kafka_describe"), ask).await
     }
 
     async fn alter(
@@ -197,7 +197,28 @@ impl KafkaAdmin {
             let done = alter_topic(cluster.native(), &name, &changes, time_max);
             cluster.outcome("change a topic's configuration", done)
         };
-        Ok(call::run(cx, TaskKind("kafka_alter_topic"), alter).await?)
+        self.once_known(cx, TaskKind("kafka_alter_topic"), alter).await
+    }
+
+    /// Asks again while the broker that is asked has not heard of a topic that another one has.
+    async fn once_known<T: Send + 'static>(
+        &self,
+        cx: &Context,
+        kind: TaskKind,
+        ask: impl Fn() -> Result<T, KafkaError> + Clone + Send + 'static,
+    ) -> Result<T, AdminError> {
+        let deadline = Instant::now() + self.cluster.config.request_time_max;
+        loop {
+            match call::run(cx, kind, ask.clone()).await {
+                Err(CallError::Kafka(error))
+                    if error.code() == Some(Code::UnknownTopicOrPartition)
+                        && Instant::now() < deadline =>
+                {
+                    cx.sleep(APPEARANCE_POLL).await?;
+                }
+                answer => return Ok(answer?),
+            }
+        }
     }
 
     async fn delete(

@@ -43,12 +43,20 @@ impl KafkaError {
 
     /// Returns librdkafka's code.
     pub fn code(&self) -> Option<RDKafkaErrorCode> {
-        self.source.as_ref().and_then(|source| source.rdkafka_error_code())
+        code_of(self.source.as_deref()?)
     }
 
     /// Wraps it for the variants of the log's errors that hold an I/O error.
     pub fn into_io(self) -> io::Error {
         io::Error::new(self.reason.io_kind(), self)
+    }
+}
+
+/// Returns librdkafka's code; the wrapper keeps that of an administrative call to itself.
+fn code_of(error: &ClientError) -> Option<RDKafkaErrorCode> {
+    match error {
+        ClientError::AdminOp(code) => Some(*code),
+        other => other.rdkafka_error_code(),
     }
 }
 

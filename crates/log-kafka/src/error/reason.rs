@@ -97,7 +97,7 @@ impl Reason {
     /// Sorts an error of a call, with what the client last said about its connections.
     pub(super) fn of(error: &ClientError, connection: &Connection) -> Self {
         let detail = error.to_string();
-        let Some(code) = error.rdkafka_error_code() else { return Self::Other { detail } };
+        let Some(code) = super::code_of(error) else { return Self::Other { detail } };
         match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::TooLarge { detail },
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {

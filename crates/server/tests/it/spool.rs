@@ -120,6 +120,7 @@ fn spool_tasks(sandbox: &Sandbox) -> Vec<Value> {
 }
 
 #[test]
+#[ignore = "takes minutes: `disturb::outage` kills the broker in every gate"]
 fn with_kafka_away_nothing_is_refused_and_a_wiped_disk_skips_nothing() {
     let _alone = alone();
     let Some(kafka) = Kafka::install().or_skip() else { return };
