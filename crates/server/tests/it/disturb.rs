@@ -32,8 +32,8 @@ use load::{Load, Repeats};
 use topic::Topics;
 use workers::Workers;
 
-/// How many disturbances a run has unless it is told otherwise.
-const DISTURBANCES: u64 = 40;
+/// How many disturbances a run has unless it is told otherwise: each kind twice.
+const DISTURBANCES: u64 = 10;
 
 /// What each reader found.
 struct Found {
