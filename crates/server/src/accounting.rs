@@ -355,7 +355,7 @@ fn sink_line(sink: &SinkFacts, facts: &Facts, faults: &mut Vec<String>) -> Line 
             )),
         },
         Some(waiting) => {
-            add_waiting(&mut line, (sink, waiting), appended_before..=appended, faults)
+            add_waiting(&mut line, (sink, waiting), appended_before..=appended, faults);
         }
     }
     line

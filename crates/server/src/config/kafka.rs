@@ -77,7 +77,9 @@ pub(crate) const FIELDS: &[Field<Config>] = &[
 /// Decodes the section.
 pub(crate) fn kafka(value: &Value<'_>) -> Option<Config> {
     let mut fields = value.fields()?;
-    let config = decode(&mut fields, FIELDS, |config| config.validate().map_err(out_of_range));
+    let config = decode(&mut fields, FIELDS, |config| {
+        config.validate().map_err(|error| out_of_range(&error))
+    });
     fields.finish();
     Some(config)
 }
@@ -113,7 +115,7 @@ fn sasl(value: &Value<'_>) -> Option<Sasl> {
 }
 
 /// The key at fault may stand in a section within: that section is pointed at.
-fn out_of_range(error: ConfigError) -> OutOfRange {
+fn out_of_range(error: &ConfigError) -> OutOfRange {
     match error.key.split_once('.') {
         Some((section, key)) => OutOfRange::message(section, format!("`{key}`: {}", error.reason)),
         None => OutOfRange::allowed(error.key, &error.reason),

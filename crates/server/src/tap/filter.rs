@@ -83,7 +83,8 @@ fn find<'v>(event: &'v Value, path: &[String]) -> Option<&'v Value> {
 fn is_value(found: &Value, value: &str) -> bool {
     match found {
         Value::String(text) => text == value,
-        other => other.to_string() == value,
+        // As it is written in JSON, which is not how every value prints itself.
+        other => value.parse::<Value>().is_ok_and(|value| value == *other),
     }
 }
 

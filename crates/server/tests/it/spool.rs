@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::sandbox::{Sandbox, alone};
 
