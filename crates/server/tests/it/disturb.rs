@@ -49,7 +49,7 @@ fn workers_disturbed_at_any_moment_store_each_acknowledged_event_exactly_once() 
 
 #[test]
 fn workers_disturbed_at_any_moment_drop_what_was_posted_twice() {
-    run(Repeats::Half, number_from_env("MILLSTREAM_DISTURBANCES", DISTURBANCES) / 2);
+    run(Repeats::Half, number_from_env("MILLSTREAM_DISTURBANCES", DISTURBANCES));
 }
 
 /// Lets the workers be disturbed, and compares what was posted with what is there.
