@@ -32,7 +32,7 @@ use load::{Load, Repeats};
 use topic::Topics;
 use workers::Workers;
 
-/// How many disturbances a run has unless it is told otherwise: each kind twice.
+/// How many disturbances a run has unless it is told otherwise: each kind comes.
 const DISTURBANCES: u64 = 10;
 
 /// What each reader found.
