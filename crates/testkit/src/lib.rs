@@ -21,10 +21,10 @@
 //! use millstream_testkit::kafka::{Config, Kafka};
 //!
 //! let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
-//! let mut broker = kafka.start(&Config::default())?;
-//! println!("bootstrap.servers={}", broker.bootstrap());
-//! broker.kill()?;
-//! broker.start()?;
+//! let mut cluster = kafka.start(&Config::default())?;
+//! println!("bootstrap.servers={}", cluster.bootstrap());
+//! cluster.broker(0).kill()?;
+//! cluster.start()?;
 //! # Ok(())
 //! # }
 //! ```
