@@ -72,6 +72,32 @@ impl Attempts {
     }
 }
 
+/// What begins anew after every failure: the one recovery path, which start-up takes too.
+pub(crate) trait Recover: Send {
+    /// Works from what is committed until it is to stop (`Ok`) or fails; called again after a
+    /// failure, it drops what it held.
+    fn attempt(&mut self, cx: &Context) -> impl Future<Output = Result<(), Failure>> + Send;
+
+    /// Returns what shows failures and what counts them.
+    fn recovery(&mut self) -> (&StatusReporter, &mut Attempts);
+}
+
+/// Runs a task until `cx` is cancelled, or until going on could do harm.
+pub(crate) async fn run(task: &mut impl Recover, cx: &Context) -> Result<(), Failure> {
+    while let Err(failure) = task.attempt(cx).await {
+        let (reporter, attempts) = task.recovery();
+        if failure.is_fatal() {
+            reporter.failed(&failure);
+            return Err(failure);
+        }
+        if attempts.failed(cx, reporter, &failure).await.is_err() {
+            break;
+        }
+    }
+    task.recovery().0.set(TaskState::Stopped);
+    Ok(())
+}
+
 /// How much to read at the next position: less after it failed twice, more again after progress.
 #[derive(Debug)]
 pub(crate) struct Portion {

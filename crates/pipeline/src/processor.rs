@@ -34,11 +34,11 @@ use millstream_model::{ByteSize, TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Clock, Context, Rng};
 use tokio::sync::watch;
 
-use crate::attempt::{Attempts, Portion};
+use crate::attempt::{self, Attempts, Portion, Recover};
 use crate::cleaner::{self, Cleaner, CleanerError};
 use crate::config_error::ConfigError;
 use crate::failure::Failure;
-use crate::status::{StatusReporter, TaskState, TaskStatus};
+use crate::status::{StatusReporter, TaskStatus};
 
 pub use keeping::Keeping;
 
@@ -150,6 +150,16 @@ pub struct Processor {
     portion: Portion,
 }
 
+impl Recover for Processor {
+    fn attempt(&mut self, cx: &Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        self.session(cx)
+    }
+
+    fn recovery(&mut self) -> (&StatusReporter, &mut Attempts) {
+        (&self.reporter, &mut self.attempts)
+    }
+}
+
 impl Processor {
     /// Compiles the steps; nothing is opened before [`Processor::run`].
     pub fn new(
@@ -179,21 +189,7 @@ impl Processor {
     /// Returns an error only when stored data contradicts itself: a person must look. Dropping the
     /// future is a kill: whatever was not committed is done again after the next start.
     pub async fn run(mut self, cx: &Context) -> Result<(), Failure> {
-        loop {
-            let failure = match self.session(cx).await {
-                Ok(()) => break,
-                Err(failure) => failure,
-            };
-            if failure.is_fatal() {
-                self.reporter.failed(&failure);
-                return Err(failure);
-            }
-            if self.attempts.failed(cx, &self.reporter, &failure).await.is_err() {
-                break;
-            }
-        }
-        self.reporter.set(TaskState::Stopped);
-        Ok(())
+        attempt::run(&mut self, cx).await
     }
 }
 

@@ -54,7 +54,7 @@ pub use worker::{
 /// Calls come one at a time. None is cancel-safe: a dropped call leaves the outcome unknown, and
 /// the caller reopens. Calls end with an error when `cx` ends.
 #[async_trait]
-pub trait Sink: Debug + Send {
+pub trait Sink: Debug + Send + Sync {
     /// Discards what is staged and reads what is stored for `inputs`.
     async fn open(
         &mut self,

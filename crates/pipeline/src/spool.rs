@@ -34,10 +34,10 @@ use millstream_runtime::{Clock, Context, Rng};
 use thiserror::Error;
 use tokio::sync::watch;
 
-use crate::attempt::{Attempts, Portion};
+use crate::attempt::{self, Attempts, Portion, Recover};
 use crate::config_error::ConfigError;
 use crate::failure::Failure;
-use crate::status::{StatusReporter, TaskState, TaskStatus};
+use crate::status::{StatusReporter, TaskStatus};
 pub use agreement::Disagreement;
 use agreement::Known;
 pub use position::{Position, PositionError, REFUSALS_MAX, Refusal, SPOOL_SOURCE};
@@ -193,6 +193,16 @@ impl Classify for Obstacle {
     }
 }
 
+impl Recover for Forwarder {
+    fn attempt(&mut self, cx: &Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        self.own(cx)
+    }
+
+    fn recovery(&mut self) -> (&StatusReporter, &mut Attempts) {
+        (&self.reporter, &mut self.attempts)
+    }
+}
+
 impl Forwarder {
     /// Takes both logs; nothing is opened before [`Forwarder::run`].
     pub fn new(
@@ -212,21 +222,7 @@ impl Forwarder {
     /// contradicts itself: a person must look. Dropping the future is a kill: whatever was not
     /// committed is forwarded after the next start.
     pub async fn run(mut self, cx: &Context) -> Result<(), Failure> {
-        loop {
-            let failure = match self.own(cx).await {
-                Ok(()) => break,
-                Err(failure) => failure,
-            };
-            if failure.is_fatal() {
-                self.reporter.failed(&failure);
-                return Err(failure);
-            }
-            if self.attempts.failed(cx, &self.reporter, &failure).await.is_err() {
-                break;
-            }
-        }
-        self.reporter.set(TaskState::Stopped);
-        Ok(())
+        attempt::run(&mut self, cx).await
     }
 
     /// Owns the journal's task until the forwarder is to stop (`Ok`) or the journal fails. It is

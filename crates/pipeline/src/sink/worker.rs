@@ -21,11 +21,11 @@ use millstream_runtime::Context;
 use tokio::sync::watch;
 
 use super::Sink;
-use crate::attempt::Attempts;
+use crate::attempt::{self, Attempts, Recover};
 use crate::config_error::ConfigError;
 use crate::failure::Failure;
 use crate::processor::Surroundings;
-use crate::status::{StatusReporter, TaskState, TaskStatus};
+use crate::status::{StatusReporter, TaskStatus};
 
 pub use gap::GAP_SOURCE;
 pub use placement::PlacementError;
@@ -138,6 +138,16 @@ pub struct SinkWorker<S> {
     letters_bytes_max: usize,
 }
 
+impl<S: Sink> Recover for SinkWorker<S> {
+    fn attempt(&mut self, cx: &Context) -> impl Future<Output = Result<(), Failure>> + Send {
+        self.session(cx)
+    }
+
+    fn recovery(&mut self) -> (&StatusReporter, &mut Attempts) {
+        (&self.reporter, &mut self.attempts)
+    }
+}
+
 impl<S: Sink> SinkWorker<S> {
     /// Takes a sink; nothing is opened before [`SinkWorker::run`].
     pub fn new(
@@ -157,20 +167,6 @@ impl<S: Sink> SinkWorker<S> {
     /// Returns an error only when stored data contradicts itself: a person must look. Dropping the
     /// future is a kill: whatever was not committed is read again after the next start.
     pub async fn run(mut self, cx: &Context) -> Result<(), Failure> {
-        loop {
-            let failure = match self.session(cx).await {
-                Ok(()) => break,
-                Err(failure) => failure,
-            };
-            if failure.is_fatal() {
-                self.reporter.failed(&failure);
-                return Err(failure);
-            }
-            if self.attempts.failed(cx, &self.reporter, &failure).await.is_err() {
-                break;
-            }
-        }
-        self.reporter.set(TaskState::Stopped);
-        Ok(())
+        attempt::run(&mut self, cx).await
     }
 }
