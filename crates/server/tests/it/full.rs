@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::quickstart::on_small_log;
 use crate::sandbox::Sandbox;
 
 /// How long a full node may take to drain; only a hang takes as long.
@@ -110,13 +111,5 @@ fn batch(request: usize) -> String {
 
 /// Returns the quickstart's configuration with a small journal.
 fn configuration() -> String {
-    let quickstart = include_str!("../../../../examples/quickstart.yaml");
-    let (before, rest) = quickstart.split_once("log:\n").unwrap();
-    let (_log, after) = rest.split_once("\n\n").unwrap();
-    let before = before.replace(
-        "  topic: events\n",
-        "  topic: events\n  event_bytes_max: 256 KiB\n  append_bytes_max: 256 KiB\n",
-    );
-    let after = after.replace("commit_interval: 1 s", "commit_interval: 100 ms");
-    format!("{before}{SMALL}\n{after}")
+    on_small_log(SMALL, "256 KiB").replace("commit_interval: 1 s", "commit_interval: 100 ms")
 }

@@ -15,10 +15,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::quickstart::on_small_log;
 use crate::requirement::lacks;
 use crate::sandbox::Sandbox;
 use ballast::Ballast;
-use ledger::{EVENTS, Ledger};
+use ledger::Ledger;
 
 /// The name of the test, by which it is run again inside a mount namespace.
 const TEST: &str = "full_disk::on_a_full_disk_a_node_refuses_and_goes_on_when_there_is_room";
@@ -78,7 +79,8 @@ fn mount(dir: &Path) -> bool {
 fn fill_and_recover(disk: &Path) {
     let ballast = Ballast::new(disk);
     let mut ledger = Ledger::default();
-    let mut sandbox = Sandbox::with_config_and_data(&configuration(), &disk.join("data"));
+    let configuration = on_small_log(LOG, "256 KiB");
+    let mut sandbox = Sandbox::with_config_and_data(&configuration, &disk.join("data"));
     sandbox.start();
 
     // Whatever moment the disk is full at: the sink has rows to write soon after most of them.
@@ -170,17 +172,4 @@ fn bad_ids(sandbox: &Sandbox) -> Vec<String> {
         event["message_id"].as_str().unwrap().to_owned()
     };
     letters.lines().map(id).collect()
-}
-
-/// Returns the quickstart's configuration with a journal that only the disk limits.
-fn configuration() -> String {
-    let quickstart = include_str!("../../../../examples/quickstart.yaml");
-    let (before, rest) = quickstart.split_once("log:\n").unwrap();
-    let (_log, after) = rest.split_once("\n\n").unwrap();
-    let before = before.replace(
-        "  topic: events\n",
-        "  topic: events\n  event_bytes_max: 256 KiB\n  append_bytes_max: 256 KiB\n",
-    );
-    const { assert!(EVENTS > 1, "a batch has a bad event and good ones") };
-    format!("{before}{LOG}\n{after}")
 }

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use millstream_runtime::Rng;
 
+use crate::quickstart::QUICKSTART;
 use crate::sandbox::{KILLED, Sandbox, alone};
 use events::Requests;
 use ledger::{Answer, Fate, Ledger};
@@ -136,7 +137,7 @@ fn post_some(collector: SocketAddr, round: &str, seed: u64, count: u64, ledger: 
 
 /// Returns the quickstart's configuration with small segments and frequent commits.
 fn configuration() -> String {
-    let mut text = include_str!("../../../../examples/quickstart.yaml").to_owned();
+    let mut text = QUICKSTART.to_owned();
     for (from, to) in CHANGES {
         assert!(text.contains(from), "the quickstart has no `{from}`");
         text = text.replace(from, to);

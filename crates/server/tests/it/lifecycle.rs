@@ -8,6 +8,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
+use crate::quickstart::changed;
 use crate::sandbox::{Sandbox, binary, get, run_in};
 
 /// Good and bad events, in every form that the quickstart understands.
@@ -258,11 +259,7 @@ fn the_books_balance_at_any_moment_while_events_come() {
 #[test]
 fn another_number_of_partitions_is_refused() {
     let config = |partitions: u32| {
-        let quickstart = include_str!("../../../../examples/quickstart.yaml");
-        quickstart.replace(
-            "events: { partitions: 4 }",
-            &format!("events: {{ partitions: {partitions} }}"),
-        )
+        changed("events: { partitions: 4 }", &format!("events: {{ partitions: {partitions} }}"))
     };
     let mut sandbox = Sandbox::with_config(&config(4));
     sandbox.start();

@@ -15,6 +15,7 @@ mod kill;
 mod lifecycle;
 mod look;
 mod on_kafka;
+mod quickstart;
 mod requirement;
 mod sandbox;
 mod spool;

@@ -7,13 +7,11 @@ use millstream_testkit::Availability;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::{Value, json};
 
+use crate::quickstart::QUICKSTART;
 use crate::sandbox::{Sandbox, alone};
 
 /// How long events may take from the collector to the table; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(90);
-
-/// The configuration that everybody begins with.
-const QUICKSTART: &str = include_str!("../../../../examples/quickstart.yaml");
 
 /// One cluster for the tests that do not disturb it.
 static CLUSTER: LazyLock<Availability<Mutex<Cluster>>> = LazyLock::new(|| match Kafka::install() {
@@ -85,10 +83,7 @@ fn rows(sandbox: &Sandbox) -> Vec<Value> {
 
 fn wait_for_rows(sandbox: &Sandbox, count: usize) {
     sandbox.wait_until(&format!("{count} rows in the table"), PATIENCE, |sandbox| {
-        let output =
-            sandbox.run(&["query", "--format", "json", "SELECT count(*) AS n FROM events"]);
-        let rows: Option<Value> = serde_json::from_str(&output.stdout).ok();
-        rows.and_then(|rows| rows[0]["n"].as_u64()) == Some(count as u64)
+        sandbox.row_count() == count
     });
 }
 

@@ -282,6 +282,26 @@ impl Sandbox {
         output.json()
     }
 
+    /// Returns how many rows the table `events` has; zero while it cannot be read.
+    pub(crate) fn row_count(&self) -> usize {
+        let output = self.run(&["query", "--format", "json", "SELECT count(*) AS n FROM events"]);
+        let rows: Option<Value> = serde_json::from_str(&output.stdout).ok();
+        let count = rows.and_then(|rows| rows[0]["n"].as_u64()).unwrap_or(0);
+        usize::try_from(count).unwrap()
+    }
+
+    /// Returns what the node says of the tasks of its spool, one for each partition; none while it
+    /// does not say.
+    pub(crate) fn spool_tasks(&self) -> Vec<Value> {
+        let (_, body) = self.get("/api/v1/status");
+        let status: Value = serde_json::from_str(&body).unwrap_or_default();
+        let mut tasks = status["tasks"].as_array().cloned().unwrap_or_default();
+        tasks.retain(|task| {
+            task["task"].as_str().is_some_and(|task| task.starts_with("millstream.spool."))
+        });
+        tasks
+    }
+
     /// Posts a body to the collector and returns status and body.
     pub(crate) fn post(&self, body: &str) -> (u16, String) {
         let answer = self.post_for_answer(body);

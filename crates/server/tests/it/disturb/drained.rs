@@ -14,22 +14,9 @@ pub(crate) fn is_drained(workers: &[Sandbox]) -> bool {
     workers.iter().all(is_spool_empty) && is_log_drained(&workers[0])
 }
 
-/// Returns how many rows the table has.
-pub(crate) fn rows(sandbox: &Sandbox) -> usize {
-    let output = sandbox.run(&["query", "--format", "json", "SELECT count(*) AS n FROM events"]);
-    let rows: Option<Value> = serde_json::from_str(&output.stdout).ok();
-    let count = rows.and_then(|rows| rows[0]["n"].as_u64()).unwrap_or(0);
-    usize::try_from(count).unwrap()
-}
-
-fn is_spool_empty(sandbox: &Sandbox) -> bool {
-    let (_, body) = sandbox.get("/api/v1/status");
-    let status: Value = serde_json::from_str(&body).unwrap_or_default();
-    let tasks = status["tasks"].as_array().cloned().unwrap_or_default();
-    let is_spool = |task: &&Value| {
-        task["task"].as_str().is_some_and(|task| task.starts_with("millstream.spool."))
-    };
-    let spool: Vec<&Value> = tasks.iter().filter(is_spool).collect();
+/// Returns whether nothing waits in a worker's spool.
+pub(crate) fn is_spool_empty(sandbox: &Sandbox) -> bool {
+    let spool = sandbox.spool_tasks();
     spool.len() == PARTITIONS && spool.iter().all(|task| task["lag"] == 0)
 }
 

@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use millstream_testkit::kafka::{Config, Kafka};
 
-use super::drained::{is_drained, rows};
+use super::drained::{is_drained, is_spool_empty};
 use super::load::Bell;
 use super::topic::Topics;
 use super::workers::stay;
 use crate::kill::number_from_env;
+use crate::quickstart::{kafka_and_lake, routed_by_user};
 use crate::sandbox::{Sandbox, alone};
+use crate::spool::replay;
 
 /// How long Kafka is away unless the run is told otherwise.
 const OUTAGE_SECONDS: u64 = 20;
@@ -34,9 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// when its partitions have a leader again. Before, Kafka 4.3.1 forgets to end them.
 const PROPERTIES: [(&str, &str); 1] =
     [("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000")];
-
-/// The configuration that everybody begins with.
-const QUICKSTART: &str = include_str!("../../../../../examples/quickstart.yaml");
 
 /// How many events of each key are posted, each with the next number.
 #[derive(Debug, Default)]
@@ -81,9 +80,9 @@ impl Posted {
     fn check(&self, sandbox: &Sandbox, topics: &Topics<'_>, patience: Duration) {
         let total = usize::try_from(self.total()).unwrap();
         sandbox.wait_until(&format!("{total} rows"), patience, |sandbox| {
-            is_drained(std::slice::from_ref(sandbox)) && rows(sandbox) >= total
+            is_drained(std::slice::from_ref(sandbox)) && sandbox.row_count() >= total
         });
-        assert_eq!(rows(sandbox), total, "rows");
+        assert_eq!(sandbox.row_count(), total, "rows");
         let [clean, dead_letters] = topics.message_ids(["events-clean", "events-dead"]);
         assert_eq!(dead_letters.len(), 0, "every event is good");
         let mut next: BTreeMap<usize, u64> = BTreeMap::new();
@@ -111,11 +110,9 @@ fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
     let config = Config { properties: properties.into(), ..Config::default() };
     let mut cluster = kafka.start(&config).unwrap();
     let lake = tempfile::tempdir().unwrap();
-    let (brokers, path) = (cluster.bootstrap(), lake.path().display());
-    let routed = QUICKSTART.replace("  topic: events\n", "  topic: events\n  key: user_id\n");
-    let mut sandbox = Sandbox::with_config(&format!(
-        "{routed}\nkafka: {{ brokers: \"{brokers}\" }}\nlake: {{ path: \"{path}\" }}\n"
-    ));
+    let brokers = cluster.bootstrap();
+    let on_kafka = kafka_and_lake(&brokers, lake.path());
+    let mut sandbox = Sandbox::with_config(&format!("{}{on_kafka}", routed_by_user()));
     let topics = Topics::new(&kafka, brokers);
     let patience = PATIENCE + Duration::from_secs(seconds);
     let posted = Posted::default();
@@ -128,17 +125,34 @@ fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
         cluster.broker(0).kill().unwrap();
         let before = posted.total();
         stay(seconds * 1_000);
+        sandbox.wait_until(
+            "the spool shows that Kafka is away",
+            PATIENCE,
+            shows_that_kafka_is_away,
+        );
         println!("{} events were taken meanwhile", posted.total() - before);
         cluster.start().unwrap();
         stay(AROUND_MS);
     });
     posted.check(&sandbox, &topics, patience);
+    sandbox.wait_until("nothing waits in the spool", PATIENCE, is_spool_empty);
+    assert_eq!(replay(&sandbox).code, 75, "a node runs");
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+    let agreed = replay(&sandbox);
+    assert_eq!(agreed.code, 0, "{}", agreed.stderr);
+    assert!(agreed.stdout.contains("nothing is to be replayed"), "{}", agreed.stdout);
 
     // The collector's disk is gone: another journal, the same cluster and table.
-    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
     fs::remove_dir_all(sandbox.data()).unwrap();
     sandbox.start();
     posted.post_while(&sandbox, || stay(AROUND_MS));
     posted.check(&sandbox, &topics, patience);
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+}
+
+/// Whether a spool says that it is stuck, how many events wait, and since when.
+fn shows_that_kafka_is_away(sandbox: &Sandbox) -> bool {
+    sandbox.spool_tasks().iter().any(|task| {
+        task["state"] == "stuck" && task["lag"].as_u64() > Some(0) && task["oldest_ms"].is_i64()
+    })
 }

@@ -8,9 +8,10 @@ use millstream_runtime::Rng;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use tempfile::TempDir;
 
-use super::drained::{is_drained, rows};
+use super::drained::is_drained;
 use super::kind::Kind;
 use super::load::{Doors, Repeats};
+use crate::quickstart::{QUICKSTART, changed};
 use crate::sandbox::Sandbox;
 
 const WORKERS: usize = 3;
@@ -29,8 +30,6 @@ const PATIENCE: Duration = Duration::from_secs(240);
 /// next start, as it may be where the broker has just come back.
 const STOPPED: [i32; 2] = [0, 75];
 
-/// The configuration that everybody begins with.
-const QUICKSTART: &str = include_str!("../../../../../examples/quickstart.yaml");
 /// What drops events that come twice, before anything else is done with them.
 const DEDUPE: &str =
     "    steps:\n      - dedupe: { by: message_id, within: 1 h, keys_max: 1000000 }\n";
@@ -57,7 +56,7 @@ impl Workers {
         let (brokers, path) = (cluster.bootstrap(), lake.path().display());
         let pipeline = match repeats {
             Repeats::Never => QUICKSTART.to_owned(),
-            Repeats::Half => QUICKSTART.replace("    steps:\n", DEDUPE),
+            Repeats::Half => changed("    steps:\n", DEDUPE),
         };
         let config = format!(
             "{pipeline}\nkafka: {{ brokers: \"{brokers}\", {LIMITS} }}\n\
@@ -128,7 +127,7 @@ impl Workers {
         let what = format!("{rows_min} rows and nothing on its way");
         self.workers[0].wait_until(&what, PATIENCE, |sandbox| {
             // The rows last: they are slow to count.
-            is_drained(&self.workers) && rows(sandbox) >= rows_min
+            is_drained(&self.workers) && sandbox.row_count() >= rows_min
         });
     }
 

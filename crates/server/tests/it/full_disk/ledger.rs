@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::sandbox::Sandbox;
 
 /// Events in one request; the last of them is bad.
-pub(super) const EVENTS: usize = 50;
+const EVENTS: usize = 50;
 
 /// The requests so far.
 #[derive(Debug, Default)]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use crate::quickstart::on_small_log;
 use crate::sandbox::Sandbox;
 
 /// How long retention may take; only a hang takes as long.
@@ -47,20 +48,13 @@ const LATE_SINKS: &str = "  again:
 ";
 
 fn configuration(is_late: bool) -> String {
-    let quickstart = include_str!("../../../../../examples/quickstart.yaml");
-    let (before, rest) = quickstart.split_once("log:\n").unwrap();
-    let (_log, after) = rest.split_once("\n\n").unwrap();
-    let before = before.replace(
-        "  topic: events\n",
-        "  topic: events\n  event_bytes_max: 16 KiB\n  append_bytes_max: 16 KiB\n",
-    );
+    let config = on_small_log(LOG, "16 KiB");
     if !is_late {
-        let after = after.replace("commit_interval: 1 s", "commit_interval: 100 ms");
-        return format!("{before}{LOG}\n{after}");
+        return config.replace("commit_interval: 1 s", "commit_interval: 100 ms");
     }
-    let (after, _sinks) = after.split_once("\nsinks:\n").unwrap();
-    let after = after.replace("\npipelines:\n", &format!("{LATE_TOPICS}\npipelines:\n"));
-    format!("{before}{LOG}\n{after}{LATE_PIPELINE}\nsinks:\n{LATE_SINKS}")
+    let (config, _sinks) = config.split_once("\nsinks:\n").unwrap();
+    let config = config.replace("\npipelines:\n", &format!("{LATE_TOPICS}\npipelines:\n"));
+    format!("{config}{LATE_PIPELINE}\nsinks:\n{LATE_SINKS}")
 }
 
 /// Posts requests of ten events each; one of the ten is bad.

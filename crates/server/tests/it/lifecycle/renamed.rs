@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{events, stored};
+use crate::quickstart::QUICKSTART;
 use crate::sandbox::{Output, Sandbox};
-
-const QUICKSTART: &str = include_str!("../../../../../examples/quickstart.yaml");
 
 /// Returns the quickstart with the pipeline or sink called `name` instead of `events`, and what
 /// else is said about it.
