@@ -7,7 +7,7 @@ use millstream_testkit::Availability;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::{Value, json};
 
-use crate::quickstart::QUICKSTART;
+use crate::quickstart::{QUICKSTART, rows};
 use crate::sandbox::{Sandbox, alone};
 
 /// How long events may take from the collector to the table; only a hang takes as long.
@@ -70,15 +70,6 @@ fn assert_same(found: &[Value], expected: &[Value]) {
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found, expected);
     }
-}
-
-/// The table without the columns that say where a row came from.
-fn rows(sandbox: &Sandbox) -> Vec<Value> {
-    let rows = sandbox.query(
-        "SELECT message_id, event, user_id, CAST(timestamp AS VARCHAR) AS t, channel, \
-         app_version, properties, context FROM events ORDER BY message_id",
-    );
-    rows.as_array().unwrap().clone()
 }
 
 fn wait_for_rows(sandbox: &Sandbox, count: usize) {

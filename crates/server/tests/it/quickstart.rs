@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
 /// The configuration that everybody begins with.
 pub(crate) const QUICKSTART: &str = include_str!("../../../../examples/quickstart.yaml");
 
@@ -29,8 +33,18 @@ pub(crate) fn routed_by_user() -> String {
     changed("  topic: events\n", "  topic: events\n  key: user_id\n")
 }
 
-/// Returns the sections that move a configuration to Kafka, its tables to a directory of their own.
-pub(crate) fn kafka_and_lake(brokers: &str, lake: &Path) -> String {
+/// Returns the sections that move a configuration to Kafka, with further lines of that section, and
+/// its tables to a directory of their own.
+pub(crate) fn kafka_and_lake(brokers: &str, lake: &Path, more: &str) -> String {
     let lake = lake.display();
-    format!("\nkafka: {{ brokers: \"{brokers}\" }}\nlake: {{ path: \"{lake}\" }}\n")
+    format!("\nkafka:\n  brokers: \"{brokers}\"\n{more}\nlake:\n  path: \"{lake}\"\n")
+}
+
+/// Returns the rows of the quickstart's table, without the columns that say where each came from.
+pub(crate) fn rows(sandbox: &Sandbox) -> Vec<Value> {
+    let rows = sandbox.query(
+        "SELECT message_id, event, user_id, CAST(timestamp AS VARCHAR) AS t, channel, \
+         app_version, properties, context FROM events ORDER BY message_id",
+    );
+    rows.as_array().unwrap().clone()
 }

@@ -17,6 +17,8 @@ use tokio::time::Instant;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The exit code of a process that SIGKILL ended.
 pub(crate) const KILLED: i32 = 128 + 9;
+/// The exit code that asks a supervisor to start the node again.
+pub(crate) const TEMPORARY: i32 = 75;
 /// How long to wait between two looks at something that changes by itself.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
@@ -131,9 +133,37 @@ impl Sandbox {
         self.try_start_with(None).expect("no crash point is armed")
     }
 
+    /// Starts a node and waits until it is ready; one that ends because something is away for now is
+    /// started again, as a supervisor does.
+    pub(crate) fn start_supervised(&mut self) -> Node {
+        let began = Instant::now();
+        loop {
+            match self.launch(None) {
+                Ok(node) => return node,
+                Err(code) => {
+                    let goes_on = code == TEMPORARY && began.elapsed() < PATIENCE;
+                    assert!(goes_on, "the node ended with {code}: {}", self.log());
+                    println!("a node could not start yet: {}", self.log());
+                }
+            }
+        }
+    }
+
     /// Starts a node, a crash point armed where one is named; `None` when that killed it before
     /// it was ready.
     pub(crate) fn try_start_with(&mut self, crash_point: Option<&str>) -> Option<Node> {
+        match self.launch(crash_point) {
+            Ok(node) => Some(node),
+            // Ending by itself is no crash: a node that refuses to start must not pass for one.
+            Err(code) => {
+                assert_eq!(code, KILLED, "the node did not start: {}", self.log());
+                None
+            }
+        }
+    }
+
+    /// Starts a node and waits until it is ready; the code with which it ended before.
+    fn launch(&mut self, crash_point: Option<&str>) -> Result<Node, i32> {
         assert!(self.running.is_none(), "a node runs already");
         // A node that was killed leaves its file behind; the next one must not be taken for it.
         drop(std::fs::remove_file(self.data().join("node.json")));
@@ -149,13 +179,11 @@ impl Sandbox {
         let began = Instant::now();
         loop {
             if let Some(status) = child.try_wait().unwrap() {
-                // Ending by itself is no crash: a node that refuses to start must not pass for one.
-                assert_eq!(code_of(status), KILLED, "the node did not start: {}", self.log());
-                return None;
+                return Err(code_of(status));
             }
             if let Some(node) = self.read_node(child.id()) {
                 self.running = Some((child, node));
-                return Some(node);
+                return Ok(node);
             }
             if began.elapsed() > PATIENCE {
                 child.kill().unwrap();

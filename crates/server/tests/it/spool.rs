@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The quickstart on Kafka, routed by user, with tables that outlive the collector's disk.
 fn config(cluster: &Cluster, lake: &Path) -> String {
-    let on_kafka = kafka_and_lake(&cluster.bootstrap(), lake);
+    let on_kafka = kafka_and_lake(&cluster.bootstrap(), lake, "");
     let spool = "spool: { keep: 1 h, register_interval: 200 ms }";
     format!("{}{on_kafka}{spool}\n", routed_by_user())
 }

@@ -1,15 +1,16 @@
 //! The clients: each posts to one worker, wherever that listens now, and notes what it was told.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
 use millstream_runtime::Rng;
 
-use crate::kill::client::{post_one, post_until_dead};
-use crate::kill::events::Requests;
-use crate::kill::ledger::Ledger;
+use crate::kill::client::Connection;
+use crate::kill::events::{Request, Requests};
+use crate::kill::ledger::{Answer, Ledger};
 
 /// How many clients post to each worker.
 const CLIENTS_PER_WORKER: usize = 2;
@@ -82,6 +83,25 @@ impl Drop for Ring<'_> {
     }
 }
 
+/// What a client posts, and which of it twice: the same seed posts the same.
+#[derive(Debug)]
+struct Posts {
+    requests: Requests,
+    repeats: Repeats,
+    rng: Rng,
+}
+
+impl Posts {
+    /// Returns the next request, and how often it is posted.
+    fn next(&mut self) -> (Request, u64) {
+        let times = match self.repeats {
+            Repeats::Never => 1,
+            Repeats::Half => 1 + self.rng.below(2),
+        };
+        (self.requests.next(), times)
+    }
+}
+
 /// Clients that post until the bell rings.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -89,13 +109,17 @@ pub(crate) struct Load {
     repeats: Repeats,
     seed: u64,
     bell: Bell,
+    /// How many requests each client has posted.
+    posted: Vec<AtomicU64>,
     ledger: Ledger,
 }
 
 impl Load {
     /// Makes clients that go through these doors.
     pub(crate) fn new(doors: Arc<Doors>, repeats: Repeats, seed: u64) -> Self {
-        Self { doors, repeats, seed, bell: Bell::default(), ledger: Ledger::default() }
+        let clients = doors.count() * CLIENTS_PER_WORKER;
+        let posted = (0..clients).map(|_| AtomicU64::new(0)).collect();
+        Self { doors, repeats, seed, bell: Bell::default(), posted, ledger: Ledger::default() }
     }
 
     /// Returns what they know.
@@ -105,46 +129,74 @@ impl Load {
 
     /// Starts them; they end when what this returns is dropped.
     pub(crate) fn start<'s, 'e: 's>(&'s self, scope: &'s Scope<'s, 'e>) -> Ring<'s> {
-        for client in 0..self.doors.count() * CLIENTS_PER_WORKER {
+        for client in 0..self.posted.len() {
             scope.spawn(move || self.run(client));
         }
         self.bell.ring_at_end()
     }
 
-    fn run(&self, client: usize) {
+    /// Posts the same requests again, as often as they were posted, all through one door; each must
+    /// be answered.
+    pub(crate) fn post_again(&self, door: SocketAddr) {
+        std::thread::scope(|scope| {
+            for (client, posted) in self.posted.iter().enumerate() {
+                scope.spawn(move || {
+                    let mut posts = self.posts(client);
+                    let mut connection = Connection::open(door).unwrap();
+                    for _ in 0..posted.load(Ordering::Relaxed) {
+                        let (request, times) = posts.next();
+                        for _ in 0..times {
+                            let answers = connection.ask(&request);
+                            assert!(!answers.contains(&Answer::Unknown), "{answers:?}");
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    fn posts(&self, client: usize) -> Posts {
         let seed = self.seed ^ client as u64;
-        let mut rng = Rng::from_seed(!seed);
-        let mut requests = Requests::new(format!("c{client}"), seed);
+        let requests = Requests::new(format!("c{client}"), seed);
+        Posts { requests, repeats: self.repeats, rng: Rng::from_seed(!seed) }
+    }
+
+    fn run(&self, client: usize) {
+        let mut posts = self.posts(client);
+        // Where and when; what is posted does not depend on it.
+        let mut rng = Rng::from_seed(self.seed.rotate_left(32) ^ client as u64);
         while !self.bell.wait(REST) {
             let Some(door) = self.doors.get(client / CLIENTS_PER_WORKER) else { continue };
-            let most = 1 + rng.below(BURST_MAX);
-            match self.repeats {
-                Repeats::Never => {
-                    post_until_dead(
-                        door,
-                        &mut requests,
-                        usize::try_from(most).unwrap(),
-                        &self.ledger,
-                    );
-                }
-                Repeats::Half => {
-                    (0..most).for_each(|_| self.post_or_repeat(door, &mut requests, &mut rng));
-                }
-            }
+            let Ok(mut connection) = Connection::open(door) else { continue };
+            let burst = 1 + rng.below(BURST_MAX);
+            // After a request without an answer the connection is of no use.
+            (0..burst).all(|_| self.post(client, &mut connection, &mut posts, &mut rng));
         }
     }
 
-    fn post_or_repeat(&self, door: SocketAddr, requests: &mut Requests, rng: &mut Rng) {
-        let request = requests.next();
-        let mut answers = post_one(door, &request);
-        if rng.chance(1, 2) {
-            let other = usize::try_from(rng.below(self.doors.count() as u64)).unwrap();
-            let again = post_one(self.doors.get(other).unwrap_or(door), &request);
+    /// Posts the next request as often as it is to be; returns whether the first was answered.
+    fn post(
+        &self,
+        client: usize,
+        connection: &mut Connection,
+        posts: &mut Posts,
+        rng: &mut Rng,
+    ) -> bool {
+        let (request, times) = posts.next();
+        self.posted[client].fetch_add(1, Ordering::Relaxed);
+        let mut answers = connection.ask(&request);
+        let is_answered = !answers.contains(&Answer::Unknown);
+        for _ in 1..times {
+            // Whatever was told, and to any worker.
+            let any = usize::try_from(rng.below(self.doors.count() as u64)).unwrap();
+            let Some(door) = self.doors.get(any) else { continue };
+            let Ok(mut connection) = Connection::open(door) else { continue };
             // Taken once is taken; the answers are in that order.
-            answers =
-                answers.into_iter().zip(again).map(|(first, second)| first.min(second)).collect();
+            let both = answers.into_iter().zip(connection.ask(&request));
+            answers = both.map(|(before, now)| before.min(now)).collect();
         }
         let events = request.events.into_iter().zip(answers);
         self.ledger.enter(events.map(|((id, fate), answer)| (id, fate, answer)).collect());
+        is_answered
     }
 }

@@ -6,33 +6,59 @@ use std::time::Duration;
 
 use millstream_runtime::Rng;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
+use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 use super::drained::is_drained;
 use super::kind::Kind;
 use super::load::{Doors, Repeats};
-use crate::quickstart::{QUICKSTART, changed};
-use crate::sandbox::Sandbox;
+use crate::quickstart::{QUICKSTART, changed, kafka_and_lake, rows};
+use crate::sandbox::{Sandbox, TEMPORARY};
 
 const WORKERS: usize = 3;
+/// So many are disturbed at once: the others have their tasks meanwhile.
+const DISTURBED_MAX: usize = 2;
 /// With one broker alone, Kafka 4.3.1 forgets to end transactions when it restarts: its coordinator
 /// takes partitions that have no leader yet for deleted ("can be skipped"), and their transactions
 /// stay open for ever. Of three, one is killed at a time, and every partition keeps a leader.
 const BROKERS: u16 = 3;
 /// After so long without a sign of life a worker's tasks go to others.
-const SESSION_SECONDS: u64 = 4;
-/// Kafka ends a transaction after twice our limit: 5 s, so that what a zombie left open is settled
-/// while it is paused.
-const LIMITS: &str = "session_time_max: 4 s, transaction_time_max: 2500 ms, request_time_max: 5 s";
+const SESSION: Duration = Duration::from_secs(3);
+/// Kafka ends a transaction after twice our limit: 5 s.
+const LIMITS: &str =
+    "  session_time_max: 3 s\n  transaction_time_max: 2500 ms\n  request_time_max: 5 s";
+/// How long a worker is paused at least, and how much longer at most. Its tasks are elsewhere by
+/// then; its open transactions are ended by their new owners, or by their time-out.
+const PAUSE: (Duration, u64) = (Duration::from_millis(3_500), 4_500);
+/// The most milliseconds between two disturbances.
+const GAP_MS: u64 = 2_000;
 /// How long it may take to catch up in the end; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// The exit codes of a worker that was asked to stop: all is done, or a part of it is left to the
 /// next start, as it may be where the broker has just come back.
-const STOPPED: [i32; 2] = [0, 75];
+const STOPPED: [i32; 2] = [0, TEMPORARY];
 
 /// What drops events that come twice, before anything else is done with them.
 const DEDUPE: &str =
     "    steps:\n      - dedupe: { by: message_id, within: 1 h, keys_max: 1000000 }\n";
+
+/// Returns the configuration without its log; where clients repeat themselves, what comes twice is
+/// dropped.
+pub(crate) fn pipeline(repeats: Repeats) -> String {
+    match repeats {
+        Repeats::Never => QUICKSTART.to_owned(),
+        Repeats::Half => changed("    steps:\n", DEDUPE),
+    }
+}
+
+/// What ends a disturbance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cure {
+    Begin(usize),
+    Continue(usize),
+    StartBroker,
+}
 
 /// Workers that share what they work on.
 #[derive(Debug)]
@@ -42,28 +68,22 @@ pub(crate) struct Workers {
     cluster: Cluster,
     lake: TempDir,
     doors: Arc<Doors>,
+    /// What is disturbed now, and when each of it ends; the next one first.
+    disturbed: Vec<(Instant, Cure)>,
 }
 
 impl Workers {
-    /// Starts a cluster and the workers on it; where clients repeat themselves, the workers drop
-    /// what comes twice.
+    /// Starts a cluster and the workers on it.
     pub(crate) fn start(kafka: &Kafka, repeats: Repeats) -> Self {
-        let session = Duration::from_secs(SESSION_SECONDS);
         let config =
-            Config { brokers: BROKERS, consumer_session_timeout: session, ..Config::default() };
+            Config { brokers: BROKERS, consumer_session_timeout: SESSION, ..Config::default() };
         let cluster = kafka.start(&config).unwrap();
         let lake = tempfile::tempdir().unwrap();
-        let (brokers, path) = (cluster.bootstrap(), lake.path().display());
-        let pipeline = match repeats {
-            Repeats::Never => QUICKSTART.to_owned(),
-            Repeats::Half => changed("    steps:\n", DEDUPE),
-        };
-        let config = format!(
-            "{pipeline}\nkafka: {{ brokers: \"{brokers}\", {LIMITS} }}\n\
-             lake: {{ path: \"{path}\" }}\n"
-        );
+        let on_kafka = kafka_and_lake(&cluster.bootstrap(), lake.path(), LIMITS);
+        let config = format!("{}{on_kafka}", pipeline(repeats));
         let workers = (0..WORKERS).map(|_| Sandbox::with_config(&config)).collect();
-        let mut this = Self { workers, cluster, lake, doors: Arc::default() };
+        let mut this =
+            Self { workers, cluster, lake, doors: Arc::default(), disturbed: Vec::new() };
         (0..WORKERS).for_each(|worker| this.begin(worker));
         this
     }
@@ -83,42 +103,49 @@ impl Workers {
         self.lake.path()
     }
 
-    /// Disturbs one worker, a broker, or both, at a seeded moment and for a seeded time; then all run.
+    /// Disturbs one worker, a broker, or both, at a seeded moment and for a seeded time, and does
+    /// not wait for its end: the next disturbance often comes meanwhile.
     pub(crate) fn disturb(&mut self, kind: Kind, rng: &mut Rng) {
-        let worker = usize::try_from(rng.below(WORKERS as u64)).unwrap();
-        let broker = usize::try_from(rng.below(u64::from(BROKERS))).unwrap();
-        // Often before the last disturbance is dealt with.
-        stay(rng.below(2_000));
+        self.go_on_for(Duration::from_millis(rng.below(GAP_MS)));
         match kind {
             Kind::WorkerKilled => {
+                let worker = self.pick(rng);
                 self.kill(worker);
-                stay(rng.below(2_000));
-                self.begin(worker);
+                self.until(Cure::Begin(worker), rng.below(2_000));
             }
             Kind::WorkerPaused => {
+                let worker = self.pick(rng);
                 self.workers[worker].signal("STOP");
-                stay(SESSION_SECONDS * 1_000 + 1_000 + rng.below(2_000));
-                self.workers[worker].signal("CONT");
+                let (least, more) = PAUSE;
+                let least = u64::try_from(least.as_millis()).unwrap();
+                self.until(Cure::Continue(worker), least + rng.below(more));
             }
             Kind::WorkerLeft => {
+                let worker = self.pick(rng);
                 self.doors.set(worker, None);
                 let code = self.workers[worker].stop();
                 assert!(STOPPED.contains(&code), "{code}: {}", self.workers[worker].log());
-                stay(rng.below(1_000));
-                self.begin(worker);
+                self.until(Cure::Begin(worker), rng.below(1_000));
             }
             Kind::BrokerKilled => {
-                self.cluster.broker(broker).kill().unwrap();
-                stay(rng.below(3_000));
-                self.cluster.start().unwrap();
+                self.kill_broker(rng);
+                self.until(Cure::StartBroker, rng.below(3_000));
             }
             Kind::BothKilled => {
+                let worker = self.pick(rng);
                 self.kill(worker);
-                self.cluster.broker(broker).kill().unwrap();
-                stay(rng.below(1_000));
-                self.cluster.start().unwrap();
-                self.begin(worker);
+                self.kill_broker(rng);
+                let time = rng.below(1_000);
+                self.until(Cure::StartBroker, time);
+                self.until(Cure::Begin(worker), time);
             }
+        }
+    }
+
+    /// Ends each disturbance at its time.
+    pub(crate) fn end_disturbances(&mut self) {
+        while !self.disturbed.is_empty() {
+            self.end_next();
         }
     }
 
@@ -138,8 +165,69 @@ impl Workers {
         }
     }
 
+    /// Returns how many rows the table has by now.
+    pub(crate) fn row_count(&self) -> usize {
+        self.workers[0].row_count()
+    }
+
+    /// Returns the rows of the table, without what says where each came from.
+    pub(crate) fn rows(&self) -> Vec<Value> {
+        rows(&self.workers[0])
+    }
+
+    /// Picks a worker that is not disturbed now.
+    fn pick(&mut self, rng: &mut Rng) -> usize {
+        loop {
+            let is_free = |worker: &usize| {
+                let cures = [Cure::Begin(*worker), Cure::Continue(*worker)];
+                !self.disturbed.iter().any(|(_, cure)| cures.contains(cure))
+            };
+            let free: Vec<usize> = (0..WORKERS).filter(is_free).collect();
+            if free.len() > WORKERS - DISTURBED_MAX {
+                return free[usize::try_from(rng.below(free.len() as u64)).unwrap()];
+            }
+            self.end_next();
+        }
+    }
+
+    /// Kills a broker when all are there: every partition keeps a leader.
+    fn kill_broker(&mut self, rng: &mut Rng) {
+        while self.disturbed.iter().any(|(_, cure)| *cure == Cure::StartBroker) {
+            self.end_next();
+        }
+        let broker = usize::try_from(rng.below(u64::from(BROKERS))).unwrap();
+        self.cluster.broker(broker).kill().unwrap();
+    }
+
+    /// Notes when something is to end that was disturbed just now.
+    fn until(&mut self, cure: Cure, milliseconds: u64) {
+        let due = Instant::now() + Duration::from_millis(milliseconds);
+        let place = self.disturbed.partition_point(|(other, _)| *other <= due);
+        self.disturbed.insert(place, (due, cure));
+    }
+
+    /// Lets so much time pass, and ends what is to end meanwhile.
+    fn go_on_for(&mut self, time: Duration) {
+        let until = Instant::now() + time;
+        while self.disturbed.first().is_some_and(|(due, _)| *due <= until) {
+            self.end_next();
+        }
+        stay(until.saturating_duration_since(Instant::now()));
+    }
+
+    /// Waits until the next disturbance is to end, and ends it.
+    fn end_next(&mut self) {
+        let (due, cure) = self.disturbed.remove(0);
+        stay(due.saturating_duration_since(Instant::now()));
+        match cure {
+            Cure::Begin(worker) => self.begin(worker),
+            Cure::Continue(worker) => self.workers[worker].signal("CONT"),
+            Cure::StartBroker => self.cluster.start().unwrap(),
+        }
+    }
+
     fn begin(&mut self, worker: usize) {
-        let node = self.workers[worker].start();
+        let node = self.workers[worker].start_supervised();
         self.doors.set(worker, Some(node.collector));
     }
 
@@ -150,6 +238,6 @@ impl Workers {
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a disturbance lasts is what is tested")]
-pub(crate) fn stay(milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
+pub(crate) fn stay(time: Duration) {
+    std::thread::sleep(time);
 }

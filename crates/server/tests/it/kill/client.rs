@@ -32,12 +32,6 @@ pub(crate) fn post_until_dead(
 /// An answer's status and body.
 type HttpAnswer = (u16, Vec<u8>);
 
-/// Posts one request on a connection of its own; returns what is known of each of its events.
-pub(crate) fn post_one(collector: SocketAddr, request: &Request) -> Vec<Answer> {
-    let answer = Connection::open(collector).and_then(|mut connection| connection.post(request));
-    answers(request, answer.ok().as_ref())
-}
-
 fn entries(request: Request, answer: Option<&HttpAnswer>) -> Vec<Entry> {
     let answers = answers(&request, answer);
     let events = request.events.into_iter().zip(answers);
@@ -66,14 +60,22 @@ fn answers(request: &Request, answer: Option<&HttpAnswer>) -> Vec<Answer> {
     }
 }
 
-struct Connection(BufReader<TcpStream>);
+/// A connection on which one request follows the other.
+pub(crate) struct Connection(BufReader<TcpStream>);
 
 impl Connection {
-    fn open(collector: SocketAddr) -> io::Result<Self> {
+    /// Connects to a collector.
+    pub(crate) fn open(collector: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(collector)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         Ok(Self(BufReader::new(stream)))
+    }
+
+    /// Posts a request and returns what is known of each of its events.
+    pub(crate) fn ask(&mut self, request: &Request) -> Vec<Answer> {
+        let answer = self.post(request);
+        answers(request, answer.ok().as_ref())
     }
 
     fn post(&mut self, request: &Request) -> io::Result<HttpAnswer> {

@@ -47,6 +47,11 @@ impl Ledger {
         self.0.lock().unwrap().values().filter(|known| **known == (fate, answer)).count()
     }
 
+    /// Returns what is known of an event; nothing when it was never posted.
+    pub(crate) fn get(&self, id: &str) -> Option<(Fate, Answer)> {
+        self.0.lock().unwrap().get(id).copied()
+    }
+
     /// Compares the ids found at `place` with what must and may be there; returns the faults.
     pub(crate) fn check(&self, place: Fate, found: &[String]) -> Vec<String> {
         let ledger = self.0.lock().unwrap();
