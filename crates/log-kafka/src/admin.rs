@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use millstream_log::{AdminError, LogAdmin, ReaderError, Topic, TopicConfig, TopicKind};
+use millstream_log::{AdminError, LogAdmin, ReaderError, Topic, TopicConfig, TopicKind, check};
 use millstream_model::{LogId, Offset, TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Context, TaskKind};
 use rdkafka::TopicPartitionList;
@@ -61,25 +61,18 @@ impl LogAdmin for KafkaAdmin {
         name: &TopicName,
         config: &TopicConfig,
     ) -> Result<Topic, AdminError> {
-        let refuse = |reason| AdminError::Config { topic: name.clone(), reason };
-        if config.partitions == 0 {
-            return Err(refuse("a topic has at least one partition"));
-        }
+        check::topic(name, config, None)?;
         let found = match self.cluster.describe(cx, name).await? {
             Some(found) => found,
             None => self.create(cx, name, config).await?,
         };
-        if found.partitions != config.partitions {
-            let (found, wanted) = (found.partitions, config.partitions);
-            return Err(AdminError::Partitions { topic: name.clone(), found, wanted });
-        }
+        check::topic(name, config, Some(&TopicConfig { partitions: found.partitions, ..*config }))?;
         let values = self.values(cx, name).await?;
         let taken = values.get(MESSAGE_BYTES_MAX).and_then(|value| value.text.parse::<u64>().ok());
         if taken.is_some_and(|taken| taken < self.cluster.clients.message_bytes_max()) {
-            return Err(refuse(
-                "its max.message.bytes is below kafka.record_bytes_max and 512 bytes of framing; \
-                 raise the one or lower the other",
-            ));
+            let reason = "its max.message.bytes is below kafka.record_bytes_max and 512 bytes of \
+                          framing; raise the one or lower the other";
+            return Err(AdminError::Config { topic: name.clone(), reason });
         }
         let changes = changes(&values, config);
         let values = if changes.is_empty() {
@@ -114,16 +107,8 @@ impl LogAdmin for KafkaAdmin {
         if before <= bounds.start.offset {
             return Ok(());
         }
-        if before > bounds.end.offset {
-            let (topic, reason) = (partition.topic.clone(), "a trim ends at its end at the latest");
-            return Err(AdminError::Config { topic, reason });
-        }
-        if let Some((task, position)) = self.tasks.slowest(cx, partition).await?
-            && position < before
-        {
-            let partition = partition.clone();
-            return Err(AdminError::PassesPosition { partition, before, task, position });
-        }
+        let slowest = self.tasks.slowest(cx, partition).await?;
+        check::trim(partition, before, bounds.end.offset, slowest)?;
         self.delete(cx, partition, before).await
     }
 }

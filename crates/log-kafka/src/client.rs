@@ -127,8 +127,14 @@ impl Clients {
     }
 
     /// The client that administrates.
+    ///
+    /// It keeps a connection to every broker. One that connects only where it must looks for the
+    /// controller again at each change of a connection's state, and each look ends the pause before
+    /// the next attempt: while the cluster is away, that is a spin (librdkafka 2.12.1).
     pub fn admin(&self) -> ClientConfig {
-        self.base("admin")
+        let mut client = self.base("admin");
+        client.set("enable.sparse.connections", "false");
+        client
     }
 
     /// A consumer that is assigned its partitions and never commits.

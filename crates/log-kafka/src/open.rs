@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::try_join_all;
-use millstream_log::{Committed, OpenError, Opened, Owner, PositionRefused, ReaderError};
+use millstream_log::{Committed, OpenError, Opened, Owner, PositionRefused, ReaderError, check};
 use millstream_model::{Epoch, LogPosition, Offset, TaskId, TopicPartition};
 use millstream_runtime::Context;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -229,8 +229,8 @@ impl Tasks {
     fn own(self: &Arc<Self>, task: &TaskId) -> Result<Ownership, OpenError> {
         let tasks_max = self.cluster.config.tasks_max;
         let mut open = self.open();
-        if !open.contains_key(task) && open.len() >= tasks_max {
-            return Err(OpenError::TooManyTasks { task: task.clone(), tasks_max });
+        if !open.contains_key(task) {
+            check::one_task_more(task, open.len(), tasks_max)?;
         }
         *open.entry(task.clone()).or_default() += 1;
         Ok(Ownership { task: task.clone(), tasks: self.clone() })

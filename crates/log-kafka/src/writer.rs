@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::try_join_all;
+use millstream_log::check::{self, Standing};
 use millstream_log::{Consumed, PositionRefused, TransactError, Transaction, Writer};
-use millstream_model::position::SOURCE_POSITION_BYTES_MAX;
-use millstream_model::{LogPosition, TopicName, TopicPartition};
+use millstream_model::{ByteSize, LogPosition, TopicName, TopicPartition};
 use millstream_runtime::Context;
 use millstream_runtime::crash_point::crash_point;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -147,23 +147,14 @@ impl KafkaWriter {
     }
 
     fn check_sizes(&self, transaction: &Transaction) -> Result<(), TransactError> {
-        for (source, bytes) in &transaction.positions {
-            if bytes.len() > SOURCE_POSITION_BYTES_MAX {
-                let (name, reason) = (source.to_string(), "it is larger than 4 KiB");
-                return Err(TransactError::Position { name, reason });
-            }
-        }
         let config = &self.tasks.cluster.config;
+        let limit = |limit: ByteSize| usize::try_from(limit.bytes()).unwrap_or(usize::MAX);
+        check::transaction_bytes(transaction, limit(config.transaction_bytes_max))?;
         let records = transaction.records.iter().flat_map(|(_, batch)| batch);
-        let largest = records.map(|record| record_len(&record)).max().unwrap_or(0);
-        for (bytes, limit) in [
-            (transaction.records_bytes(), config.transaction_bytes_max),
-            (largest, config.record_bytes_max),
-        ] {
-            let bytes_max = usize::try_from(limit.0).unwrap_or(usize::MAX);
-            if bytes > bytes_max {
-                return Err(TransactError::TooLarge { bytes, bytes_max });
-            }
+        let bytes = records.map(|record| record_len(&record)).max().unwrap_or(0);
+        let bytes_max = limit(config.record_bytes_max);
+        if bytes > bytes_max {
+            return Err(TransactError::TooLarge { bytes, bytes_max });
         }
         Ok(())
     }
@@ -171,13 +162,14 @@ impl KafkaWriter {
     fn check_consumed(&self, consumed: &Consumed) -> Result<(), TransactError> {
         let Consumed { partition, next } = consumed;
         let refused = |reason| TransactError::Position { name: partition.to_string(), reason };
-        match self.inputs.get(partition) {
-            None => Err(refused("the task does not own this input")),
-            Some(before) if next.offset < before.offset => Err(refused("it moves backwards")),
+        let before = self.inputs.get(partition);
+        let standing = before.map_or(Standing::NotAnInput, |before| Standing::At(before.offset));
+        check::consumed(standing, next.offset).map_err(refused)?;
+        match before {
             Some(before) if next.log != before.log || next.topic != before.topic => {
                 Err(refused("it does not fit this log"))
             }
-            Some(_) => Ok(()),
+            _ => Ok(()),
         }
     }
 

@@ -30,6 +30,15 @@ async fn list(house: &House) -> String {
     version.metadata.current_snapshot().unwrap().manifest_list().to_owned()
 }
 
+/// Commits twenty rows; returns the sink, and the manifest list of the first ten.
+async fn twenty_rows(house: &House) -> (IcebergSink, String) {
+    let mut sink = forgetful(house);
+    commit(&mut sink, 0..1).await;
+    let ten = list(house).await;
+    commit(&mut sink, 1..2).await;
+    (sink, ten)
+}
+
 async fn has_snapshot(house: &House, id: i64) -> bool {
     let version = house.lake().await.load(&table()).await.unwrap();
     version.metadata.snapshot_by_id(id).is_some()
@@ -49,10 +58,7 @@ fn delete<'n>(id: i64, like: &str, numbers: &'n [(&'n str, u64)]) -> Foreign<'n>
 #[tokio::test]
 async fn a_delete_of_others_is_no_loss_even_when_its_snapshot_has_expired() {
     let house = House::new();
-    let mut sink = forgetful(&house);
-    commit(&mut sink, 0..1).await;
-    let ten = list(&house).await;
-    commit(&mut sink, 1..2).await;
+    let (mut sink, ten) = twenty_rows(&house).await;
     // Ten of the twenty rows go; ten are written anew.
     let numbers = [("deleted-records", 20), ("added-records", 10), ("total-records", 10)];
     snapshot(&house, delete(42, &ten, &numbers)).await;
@@ -66,10 +72,7 @@ async fn a_delete_of_others_is_no_loss_even_when_its_snapshot_has_expired() {
 #[tokio::test]
 async fn a_row_that_is_gone_beside_a_delete_of_others_is_found() {
     let house = House::new();
-    let mut sink = forgetful(&house);
-    commit(&mut sink, 0..1).await;
-    let ten = list(&house).await;
-    commit(&mut sink, 1..2).await;
+    let (mut sink, ten) = twenty_rows(&house).await;
     // Twenty rows become ten, but somebody owns up to nine.
     let numbers = [("deleted-records", 20), ("added-records", 11), ("total-records", 11)];
     snapshot(&house, delete(42, &ten, &numbers)).await;
@@ -94,10 +97,7 @@ async fn compaction_by_others_removes_nothing() {
 #[tokio::test]
 async fn what_others_did_and_let_expire_before_our_next_commit_is_told_by_the_total() {
     let house = House::new();
-    let mut sink = forgetful(&house);
-    commit(&mut sink, 0..1).await;
-    let ten = list(&house).await;
-    commit(&mut sink, 1..2).await;
+    let (mut sink, ten) = twenty_rows(&house).await;
     let numbers = [("deleted-records", 10), ("total-records", 10)];
     snapshot(&house, delete(42, &ten, &numbers)).await;
     let numbers = [("total-records", 10)];
@@ -114,10 +114,7 @@ async fn what_others_did_and_let_expire_before_our_next_commit_is_told_by_the_to
 #[tokio::test]
 async fn a_map_of_version_1_is_read_and_followed_by_one_that_counts_others() {
     let house = House::new();
-    let mut sink = forgetful(&house);
-    commit(&mut sink, 0..1).await;
-    let ten = list(&house).await;
-    commit(&mut sink, 1..2).await;
+    let (mut sink, ten) = twenty_rows(&house).await;
     let numbers = [("deleted-records", 10), ("total-records", 10)];
     snapshot(&house, delete(42, &ten, &numbers)).await;
 

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use millstream_log::{Bounds, PositionRefused, ReaderError};
+use millstream_log::{Bounds, PositionRefused, ReaderError, check};
 use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicPartition};
 use millstream_runtime::{Context, TaskKind};
 
@@ -67,6 +67,12 @@ impl Observed {
         Incarnation(u64::MAX)
     }
 
+    /// Returns the first readable position and the end.
+    fn bounds(&self, log: LogId) -> Bounds {
+        let position = |place: Place| place.position(log, self.topic);
+        Bounds { start: position(self.start), end: position(self.end) }
+    }
+
     /// Refuses a position that does not fit.
     pub(super) fn check(
         &self,
@@ -74,29 +80,10 @@ impl Observed {
         partition: &TopicPartition,
         position: LogPosition,
     ) -> Result<(), PositionRefused> {
-        let partition = || partition.clone();
-        let LogPosition { offset, incarnation, .. } = position;
-        if position.log != log {
-            let (named, found) = (position.log, log);
-            return Err(PositionRefused::OtherLog { partition: partition(), named, found });
-        }
-        if position.topic != self.topic {
-            let (named, found) = (position.topic, self.topic);
-            return Err(PositionRefused::OtherTopic { partition: partition(), named, found });
-        }
-        let (start, end) = (self.start.offset, self.end.offset);
-        if offset > end {
-            return Err(PositionRefused::BeyondEnd { partition: partition(), offset, end });
-        }
-        if offset < start {
-            return Err(PositionRefused::BeforeStart { partition: partition(), offset, start });
-        }
+        check::position(partition, &position, &self.bounds(log))?;
         match self.contradiction(position) {
             None => Ok(()),
-            Some(found) => {
-                let (partition, named) = (partition(), incarnation);
-                Err(PositionRefused::OtherHistory { partition, offset, named, found })
-            }
+            Some(found) => check::history(partition, &position, found),
         }
     }
 
@@ -181,9 +168,7 @@ pub(crate) async fn bounds(
     cx: &Context,
     partition: &TopicPartition,
 ) -> Result<Bounds, ReaderError> {
-    let observed = observe(cluster, cx, partition).await?;
-    let position = |place: Place| place.position(cluster.log_id, observed.topic);
-    Ok(Bounds { start: position(observed.start), end: position(observed.end) })
+    Ok(observe(cluster, cx, partition).await?.bounds(cluster.log_id))
 }
 
 /// Refuses a position that does not fit the partition as it is now.

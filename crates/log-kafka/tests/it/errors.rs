@@ -33,7 +33,8 @@ fn partition() -> Result<TopicPartition> {
     Ok(TopicPartition::new(TopicName::new("one")?, 0))
 }
 
-const ONE: TopicConfig = TopicConfig { partitions: 1, kind: TopicKind::Events, retention: None };
+pub(crate) const ONE: TopicConfig =
+    TopicConfig { partitions: 1, kind: TopicKind::Events, retention: None };
 
 /// Reaches the shared broker and makes topic `one`.
 async fn log_with_topic(cx: &Context, config: &Config) -> Result<KafkaLog> {

@@ -1,6 +1,7 @@
 //! The log on Kafka from outside, on a real broker.
 
 mod assignment;
+mod away;
 mod broker;
 mod conformance;
 mod errors;
