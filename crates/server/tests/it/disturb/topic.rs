@@ -6,7 +6,7 @@ use millstream_testkit::kafka::Kafka;
 use serde_json::Value;
 
 /// How long the consumer waits for one more record before it takes the topic to be read.
-const IDLE_MS: &str = "20000";
+const IDLE_MS: &str = "10000";
 /// What begins a line with a record; what Kafka logs stands on other lines.
 const MARK: &str = "Partition:";
 

@@ -35,6 +35,8 @@ const PAUSE: (Duration, u64) = (Duration::from_millis(3_500), 4_500);
 const GAP_MS: u64 = 2_000;
 /// How long it may take to catch up in the end; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// How long a worker may take to leave; only a hang takes as long.
+const LEAVING_MAX: Duration = Duration::from_secs(120);
 /// The exit codes of a worker that was asked to stop: all is done, or a part of it is left to the
 /// next start, as it may be where the broker has just come back.
 const STOPPED: [i32; 2] = [0, TEMPORARY];
@@ -56,6 +58,8 @@ pub(crate) fn pipeline(repeats: Repeats) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cure {
     Begin(usize),
+    /// Waits until the worker has left, and starts it again.
+    Join(usize),
     Continue(usize),
     StartBroker,
 }
@@ -123,9 +127,8 @@ impl Workers {
             Kind::WorkerLeft => {
                 let worker = self.pick(rng);
                 self.doors.set(worker, None);
-                let code = self.workers[worker].stop();
-                assert!(STOPPED.contains(&code), "{code}: {}", self.workers[worker].log());
-                self.until(Cure::Begin(worker), rng.below(1_000));
+                self.workers[worker].signal("TERM");
+                self.until(Cure::Join(worker), rng.below(3_000));
             }
             Kind::BrokerKilled => {
                 self.kill_broker(rng);
@@ -179,8 +182,10 @@ impl Workers {
     fn pick(&mut self, rng: &mut Rng) -> usize {
         loop {
             let is_free = |worker: &usize| {
-                let cures = [Cure::Begin(*worker), Cure::Continue(*worker)];
-                !self.disturbed.iter().any(|(_, cure)| cures.contains(cure))
+                !self.disturbed.iter().any(|(_, cure)| match cure {
+                    Cure::Begin(it) | Cure::Join(it) | Cure::Continue(it) => it == worker,
+                    Cure::StartBroker => false,
+                })
             };
             let free: Vec<usize> = (0..WORKERS).filter(is_free).collect();
             if free.len() > WORKERS - DISTURBED_MAX {
@@ -221,6 +226,16 @@ impl Workers {
         stay(due.saturating_duration_since(Instant::now()));
         match cure {
             Cure::Begin(worker) => self.begin(worker),
+            Cure::Join(worker) => {
+                let code = self.workers[worker].wait_for_end(LEAVING_MAX);
+                let is_stopped = code.is_some_and(|code| STOPPED.contains(&code));
+                assert!(
+                    is_stopped,
+                    "{code:?} after {LEAVING_MAX:?}: {}",
+                    self.workers[worker].log()
+                );
+                self.begin(worker);
+            }
             Cure::Continue(worker) => self.workers[worker].signal("CONT"),
             Cure::StartBroker => self.cluster.start().unwrap(),
         }
