@@ -103,7 +103,7 @@ fn described(
 /// An offset and the leader epoch that belongs to it; -1: the broker named none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EpochOffset {
-    pub(crate) offset: i64,
+    pub(crate) offset: u64,
     pub(crate) epoch: i32,
 }
 
@@ -158,7 +158,17 @@ fn listed(request: Request) -> Result<EpochOffset, ClientError> {
     check(partition.err)?;
     // SAFETY: the same partition.
     let epoch = unsafe { sys::rd_kafka_topic_partition_get_leader_epoch(found) };
-    Ok(EpochOffset { offset: partition.offset, epoch })
+    named(partition.offset, epoch)
+}
+
+/// Takes what an answer names. Where the leader of a partition was not reached, librdkafka 2.12 drops
+/// its error and names no offset, which is a negative one: nothing is known then, least of all that
+/// the partition is empty.
+fn named(offset: i64, epoch: i32) -> Result<EpochOffset, ClientError> {
+    match u64::try_from(offset) {
+        Ok(offset) => Ok(EpochOffset { offset, epoch }),
+        Err(_) => Err(ClientError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure)),
+    }
 }
 
 /// A topic to create.
@@ -265,6 +275,8 @@ pub(crate) fn delete_records(
 }
 
 mod config;
+#[cfg(test)]
+mod tests;
 pub(crate) use config::{ConfigValue, alter_topic, describe_topic_config};
 
 fn no_memory() -> ClientError {

@@ -53,7 +53,7 @@ pub(super) struct Observed {
 impl Observed {
     fn new(topic: TopicId, start: EpochOffset, end: EpochOffset) -> Self {
         let place = |found: EpochOffset| Place {
-            offset: Offset(u64::try_from(found.offset).unwrap_or(0)),
+            offset: Offset(found.offset),
             epoch: (found.epoch >= 0).then_some(found.epoch),
         };
         let (mut start, end) = (place(start), place(end));
