@@ -41,6 +41,9 @@ const LEAVING_MAX: Duration = Duration::from_secs(120);
 /// next start, as it may be where the broker has just come back.
 const STOPPED: [i32; 2] = [0, TEMPORARY];
 
+/// What the log of a worker has only where an operator must act.
+const ALARMS: [&str; 3] = ["class=invalid", "class=corrupt", "class=bug"];
+
 /// What drops events that come twice, before anything else is done with them.
 const DEDUPE: &str =
     "    steps:\n      - dedupe: { by: message_id, within: 1 h, keys_max: 1000000 }\n";
@@ -165,6 +168,7 @@ impl Workers {
     pub(crate) fn stop(&mut self) {
         for worker in &mut self.workers {
             assert_eq!(worker.stop(), 0, "{}", worker.log());
+            check_log(worker);
         }
     }
 
@@ -242,6 +246,7 @@ impl Workers {
     }
 
     fn begin(&mut self, worker: usize) {
+        check_log(&self.workers[worker]);
         let node = self.workers[worker].start_supervised();
         self.doors.set(worker, Some(node.collector));
     }
@@ -250,6 +255,14 @@ impl Workers {
         self.doors.set(worker, None);
         self.workers[worker].kill();
     }
+}
+
+/// Checks what a worker has logged before the next one writes there: however it is disturbed, it has
+/// no reason to tell of lost records or of a position that does not fit.
+fn check_log(worker: &Sandbox) {
+    let log = worker.log();
+    let alarm = log.lines().find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
+    assert_eq!(alarm, None, "a false alarm");
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a disturbance lasts is what is tested")]
