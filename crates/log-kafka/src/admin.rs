@@ -30,7 +30,12 @@ const RETENTION: &str = "retention.ms";
 const RETENTION_BYTES: &str = "retention.bytes";
 const CLEANUP: &str = "cleanup.policy";
 const COMPACT: &str = "compact";
+const TOMBSTONES: &str = "delete.retention.ms";
 const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
+
+/// How long a changelog keeps a tombstone: who restores state goes on from what it has only when
+/// that is younger by far.
+const TOMBSTONE_TIME: Duration = Duration::from_secs(24 * 3600);
 
 /// What a topic takes when nobody says otherwise.
 const MESSAGE_BYTES_MAX_DEFAULT: u64 = 1_048_588;
@@ -72,6 +77,11 @@ impl LogAdmin for KafkaAdmin {
         if taken.is_some_and(|taken| taken < self.cluster.clients.message_bytes_max()) {
             let reason = "its max.message.bytes is below kafka.record_bytes_max and 512 bytes of \
                           framing; raise the one or lower the other";
+            return Err(AdminError::Config { topic: name.clone(), reason });
+        }
+        let cleanup = values.get(CLEANUP).map_or("", |value| &value.text);
+        if config.kind != TopicKind::Changelog && cleanup.contains(COMPACT) {
+            let reason = "its cleanup.policy deletes events with the same key; set it to delete";
             return Err(AdminError::Config { topic: name.clone(), reason });
         }
         let changes = changes(&values, config);
@@ -252,7 +262,10 @@ fn kept_as(config: &TopicConfig) -> Vec<(String, String)> {
     match config.kind {
         TopicKind::Events => {}
         TopicKind::DeadLetters => kept.push((RETENTION_BYTES.to_owned(), "-1".to_owned())),
-        TopicKind::Changelog => kept.push((CLEANUP.to_owned(), COMPACT.to_owned())),
+        TopicKind::Changelog => {
+            kept.push((CLEANUP.to_owned(), COMPACT.to_owned()));
+            kept.push((TOMBSTONES.to_owned(), TOMBSTONE_TIME.as_millis().to_string()));
+        }
     }
     if let Some(retention) = config.retention {
         kept.push((RETENTION.to_owned(), retention.as_millis().to_string()));

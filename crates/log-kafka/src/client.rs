@@ -86,6 +86,8 @@ impl Clients {
             .set("log.connection.close", "true")
             .set("statistics.interval.ms", "0")
             .set("enable.metrics.push", "false")
+            // Producers would: a topic that is gone would come back as the brokers' defaults are.
+            .set("allow.auto.create.topics", "false")
             .set("security.protocol", self.protocol());
         self.secure(&mut client);
         client
@@ -152,7 +154,6 @@ impl Clients {
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
             .set("auto.offset.reset", "error")
-            .set("allow.auto.create.topics", "false")
             .set("check.crcs", "true")
             .set("queued.max.messages.kbytes", (ahead >> 10).max(1).to_string())
             .set("fetch.max.bytes", fetch.to_string())
@@ -178,10 +179,14 @@ impl Clients {
     /// The producer of one task.
     pub fn transactional(&self, transactional_id: &str) -> ClientConfig {
         let mut client = self.writer("writer");
+        let config = &self.config;
+        // librdkafka takes no longer one than the transaction may take.
+        let request = config.request_time_max.min(config.transaction_timeout());
         client
+            .set("socket.timeout.ms", millis(request))
             .set("transactional.id", transactional_id)
-            .set("transaction.timeout.ms", millis(self.config.transaction_timeout()))
-            .set("message.timeout.ms", millis(self.config.transaction_time_max));
+            .set("transaction.timeout.ms", millis(config.transaction_timeout()))
+            .set("message.timeout.ms", millis(config.transaction_time_max));
         client
     }
 

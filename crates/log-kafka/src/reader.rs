@@ -59,7 +59,7 @@ pub(crate) struct KafkaReader {
     observed: Option<Instant>,
     /// A record that was taken from the queue and did not fit the answer.
     held: Option<Held>,
-    /// Why nothing more comes: librdkafka says it once.
+    /// Why nothing more comes, for good: librdkafka says it once, and goes on behind it.
     failed: Option<ClientError>,
 }
 
@@ -180,7 +180,18 @@ impl KafkaReader {
                 Ok(()) => self.other_history().into(),
             };
         }
-        let error = KafkaError::new("fetch", error, &self.connection);
+        let during = "fetch";
+        let error = match code {
+            Some(Code::BadMessage | Code::BadCompression) => {
+                let (partition, offset) = (&self.partition, self.next.offset);
+                let detail = format!(
+                    "{partition} from {offset} on: {error}; let the broker take its copy anew from \
+                     another replica"
+                );
+                KafkaError::found(during, Reason::Corrupt { detail })
+            }
+            _ => KafkaError::new(during, error, &self.connection),
+        };
         FetchError::Storage(error.into_io())
     }
 
@@ -214,13 +225,17 @@ impl LogReader for KafkaReader {
             if !self.is_observed() {
                 self.observe(cx).await?;
             }
+            // Before more is taken: librdkafka reads on behind a batch that it could not take.
+            if let Some(error) = self.failed.clone() {
+                return Err(self.refusal(cx, error).await);
+            }
             let taken = self.take(limits.bytes_max);
             if !taken.batches.is_empty() {
                 self.connection.on_success();
                 return Ok(self.fetched(taken));
             }
-            if let Some(error) = self.failed.clone() {
-                return Err(self.refusal(cx, error).await);
+            if self.failed.is_some() {
+                continue;
             }
             if begun.elapsed() >= limits.wait_max {
                 // What is there is brought whatever the wait: only the end ends it.

@@ -90,7 +90,6 @@ impl Writer for KafkaWriter {
         let (batch, record) = self.batch(&transaction);
         self.fate = Fate::InDoubt;
         let began = Instant::now();
-        crash_point("kafka.before_commit");
         let committed = cx.run(self.producer.transact(batch)).await?;
         crash_point("kafka.after_commit");
         match committed {

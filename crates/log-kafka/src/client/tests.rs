@@ -1,4 +1,7 @@
+use std::time::Duration;
+
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::producer::BaseProducer;
 
 use super::connection::TroubleKind;
 use super::{Clients, Connection, Isolation};
@@ -22,7 +25,8 @@ fn librdkafka_takes_every_setting_of_every_kind_of_client() {
         }),
         ..Config::default()
     };
-    for clients in [clients(Config::default()), clients(secured)] {
+    let hasty = Config { transaction_time_max: Duration::from_millis(500), ..Config::default() };
+    for clients in [clients(Config::default()), clients(secured), clients(hasty)] {
         let kinds = [
             clients.admin(),
             clients.reader(Isolation::Committed),
@@ -33,6 +37,11 @@ fn librdkafka_takes_every_setting_of_every_kind_of_client() {
         ];
         for kind in kinds {
             kind.create_native_config().expect("librdkafka refuses a setting");
+            if kind.get("transactional.id").is_some() {
+                // Which settings go together is checked only here.
+                let made: Result<BaseProducer, _> = kind.create();
+                made.expect("librdkafka refuses the settings together");
+            }
         }
     }
 }

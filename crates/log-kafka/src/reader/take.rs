@@ -84,6 +84,7 @@ fn ends_reading(error: &ClientError) -> bool {
                 | Code::UnknownPartition
                 | Code::TopicAuthorizationFailed
                 | Code::BadMessage
+                | Code::BadCompression
         ),
         _ => false,
     }

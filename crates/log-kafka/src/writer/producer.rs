@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
+use millstream_runtime::crash_point::crash_point;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerGroupMetadata;
@@ -179,6 +180,7 @@ impl Worker {
         begun.map_err(|error| self.sort("begin a transaction", error))?;
         let filled = self.fill(batch, deadline);
         filled.or_else(|failed| self.abort(failed))?;
+        crash_point("kafka.before_commit");
         // Kafka waits twice as long as a transaction may take: a commit that is asked for at the
         // last moment still has time to be answered.
         self.commit(deadline + self.transaction_time_max / 2)

@@ -4,6 +4,7 @@ mod assignment;
 mod away;
 mod broker;
 mod conformance;
+mod damaged;
 mod errors;
 mod tasks;
 
