@@ -17,6 +17,7 @@ const ROWS: &str = "millstream_lake_rows_total";
 const REJECTED: &str = "millstream_lake_rejected_records_total";
 const SNAPSHOTS: &str = "millstream_lake_snapshots";
 const ORPHANS: &str = "millstream_lake_orphan_files_removed_total";
+const UNFINISHED: &str = "millstream_lake_unfinished_files_removed_total";
 
 /// Registers the help texts.
 pub fn describe() {
@@ -29,6 +30,7 @@ pub fn describe() {
     describe_counter!(REJECTED, Unit::Count, "Records that did not fit the table");
     describe_gauge!(SNAPSHOTS, Unit::Count, "Snapshots the table keeps");
     describe_counter!(ORPHANS, Unit::Count, "Files removed that no version named");
+    describe_counter!(UNFINISHED, Unit::Count, "Files removed because writing them failed");
 }
 
 /// What one commit brought.
@@ -60,4 +62,8 @@ impl Commit {
 
 pub(crate) fn removed_orphans(table: &TableName, files: u64) {
     counter!(ORPHANS, "table" => table.to_string()).increment(files);
+}
+
+pub(crate) fn removed_unfinished() {
+    counter!(UNFINISHED).increment(1);
 }

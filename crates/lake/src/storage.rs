@@ -3,7 +3,9 @@
 //! The storage that comes with iceberg syncs neither metadata files nor directories. Here a
 //! write returns only when the file's bytes and its directory entry survive a power cut, so that
 //! whatever a catalog row names is on disk before the row is. Files are never overwritten: every
-//! name we write carries a fresh id, and an existing one is an error.
+//! name we write carries a fresh id, and an existing one is an error. A file that was not written
+//! to its end can be named by nobody: it is removed again, so that a sink that tries for hours on a
+//! full disk leaves nothing behind.
 
 use std::fmt::Debug;
 use std::io;
@@ -23,6 +25,8 @@ use iceberg::{Error, ErrorKind, Result};
 use millstream_runtime::disk::{Disk, DiskFile, OpenMode, RealDisk};
 use millstream_runtime::{TaskKind, spawn_blocking};
 use serde::{Deserialize, Serialize};
+
+use crate::metrics;
 
 const IO: TaskKind = TaskKind("lake-io");
 
@@ -117,15 +121,20 @@ impl Storage for DurableStorage {
     async fn write(&self, path: &str, bytes: Bytes) -> Result<()> {
         self.run("write", path, move |disk, path| {
             let file = create(disk, path)?;
-            file.write_all_at(&bytes, 0)?;
-            close(disk, path, &*file)
+            let written = file.write_all_at(&bytes, 0).and_then(|()| close(disk, path, &*file));
+            if written.is_err() {
+                remove_unfinished(disk, path);
+            }
+            written
         })
         .await
     }
 
     async fn writer(&self, path: &str) -> Result<Box<dyn FileWrite>> {
         let file = self.run("create", path, create).await?;
-        Ok(Box::new(DurableWrite { storage: self.clone(), uri: path.to_owned(), file, at: 0 }))
+        let uri = path.to_owned();
+        let (storage, at, is_durable) = (self.clone(), 0, false);
+        Ok(Box::new(DurableWrite { storage, uri, file, at, is_durable }))
     }
 
     async fn delete(&self, path: &str) -> Result<()> {
@@ -184,6 +193,20 @@ fn close(disk: &dyn Disk, path: &Path, file: &dyn DiskFile) -> io::Result<()> {
     disk.sync_dir(parent(path))
 }
 
+/// Removes a file that was created and not written to its end. One that stays is an orphan, which is
+/// removed with the others later.
+fn remove_unfinished(disk: &dyn Disk, path: &Path) {
+    match disk.remove(path) {
+        Ok(()) => {
+            metrics::removed_unfinished();
+            tracing::debug!(path = %path.display(), "unfinished file removed");
+        }
+        Err(error) => {
+            tracing::warn!(%error, path = %path.display(), "unfinished file stays behind");
+        }
+    }
+}
+
 fn parent(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("/"))
 }
@@ -214,6 +237,18 @@ struct DurableWrite {
     uri: String,
     file: Arc<dyn DiskFile>,
     at: u64,
+    is_durable: bool,
+}
+
+impl Drop for DurableWrite {
+    fn drop(&mut self) {
+        if self.is_durable {
+            return;
+        }
+        // One removal, of a file that nobody else knows: it need not wait for a thread of its own,
+        // and there may be none when the process ends.
+        remove_unfinished(&*self.storage.disk.0, &path_of(&self.uri));
+    }
 }
 
 #[async_trait]
@@ -227,7 +262,10 @@ impl FileWrite for DurableWrite {
 
     async fn close(&mut self) -> Result<()> {
         let file = Arc::clone(&self.file);
-        self.storage.run("sync", &self.uri, move |disk, path| close(disk, path, &*file)).await
+        let sync = move |disk: &dyn Disk, path: &Path| close(disk, path, &*file);
+        self.storage.run("sync", &self.uri, sync).await?;
+        self.is_durable = true;
+        Ok(())
     }
 }
 

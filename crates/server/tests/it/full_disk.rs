@@ -7,7 +7,7 @@
 mod ballast;
 mod ledger;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -109,6 +109,8 @@ fn fill_and_recover(disk: &Path) {
     sandbox.settle();
     let (good, bad) = (good_ids(&sandbox), bad_ids(&sandbox));
     ledger.check(&good, &bad);
+    let empty = empty_files(&sandbox.data().join("lake"));
+    assert!(empty.is_empty(), "tries that failed left {} files: {:?}", empty.len(), empty.first());
     let books = sandbox.run(&["reconcile", "--deep"]);
     assert_eq!(books.code, 0, "{}{}", books.stdout, books.stderr);
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
@@ -156,6 +158,20 @@ fn sink_lag(sandbox: &Sandbox) -> u64 {
     let tasks = status["tasks"].as_array().unwrap();
     let sink = tasks.iter().find(|task| task["task"] == "millstream.events.sink").unwrap();
     sink["lag"].as_u64().unwrap()
+}
+
+/// Returns the data files without a byte, below a directory.
+fn empty_files(dir: &Path) -> Vec<PathBuf> {
+    let mut empty = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap().map(Result::unwrap) {
+        let (path, kind) = (entry.path(), entry.metadata().unwrap());
+        if kind.is_dir() {
+            empty.extend(empty_files(&path));
+        } else if kind.len() == 0 && path.extension().is_some_and(|found| found == "parquet") {
+            empty.push(path);
+        }
+    }
+    empty
 }
 
 fn good_ids(sandbox: &Sandbox) -> Vec<String> {
