@@ -8,6 +8,7 @@ use http::header::EXPECT;
 use http::request::Parts;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
+use millstream_model::ByteSize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::answer::Problem;
@@ -35,7 +36,7 @@ impl BodyError {
     fn into_problem(self) -> Problem {
         match self {
             Self::TooLarge { bytes_max } => {
-                let detail = format!("the body exceeds body_bytes_max, {bytes_max} bytes");
+                let detail = format!("the body exceeds body_bytes_max, {}", ByteSize(bytes_max));
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
                     .with_number("body_bytes_max", bytes_max.into())
             }

@@ -3,8 +3,9 @@
 //! Requests that are ready in the same turn of a worker write their records into the same
 //! batch; the batch goes to the log when the worker has run everything that was ready. So the
 //! size of an append follows the load by itself: one request when idle, dozens when busy, and no
-//! timer in between. A request's records go into one batch whole, and a batch is one atomic
-//! append: what holds for the append holds for each request in it.
+//! timer in between. A request's records go into one batch whole, and a batch is one append: atomic
+//! on a journal, each record's own on Kafka, which is why each request asks the outcome for its own
+//! records.
 //!
 //! All callers of a combiner run on its worker's thread; the locks are never contended.
 
@@ -15,21 +16,19 @@ use std::task::{Poll, Waker};
 
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
-use millstream_log::{Append, Appended, EnqueueError, Log};
-use millstream_model::{Offset, PartitionId, Record, RecordBatchBuilder, TopicPartition};
+use millstream_log::{Append, EnqueueError, Log};
+use millstream_model::{PartitionId, Record, RecordBatchBuilder, TopicPartition};
 use tokio::sync::Notify;
 
 use crate::budget::Share;
 use crate::collector::Topic;
+use crate::outcome::{Outcome, Place};
 use crate::worker::Shared;
 
 /// The appends of one worker that the log has not settled yet. While one is being synced others
 /// wait in the log, so that its next group is ready when the disk is; beyond that, requests that
 /// wait here make one larger append. (Of 1, 2 and 4, 4 had the best latency at the same cost.)
 const APPENDS_INFLIGHT_MAX: usize = 4;
-
-/// What the log said about an append, for every request in it.
-pub(crate) type Outcome = Result<Vec<Appended>, EnqueueError>;
 
 /// Takes requests' records and hands them to the log; cloning shares it.
 #[derive(Debug, Clone)]
@@ -90,7 +89,7 @@ impl Combiner {
     }
 
     /// Adds one request's records: `write` puts all of them, about `share.bytes()` encoded,
-    /// into the batch it is given. They are stored together or not at all.
+    /// into the batch it is given. On a journal they are stored together or not at all.
     pub(crate) fn add<T>(
         &self,
         share: Share,
@@ -151,17 +150,18 @@ impl Combiner {
             .filter(|(_, builder)| !builder.is_empty())
             .map(|(partition, builder)| (partition.clone(), builder.finish()))
             .collect();
+        let partitions = records.iter().map(|(partition, _)| partition.partition).collect();
         let enqueued: Result<Append, EnqueueError> = log.enqueue(records);
         async move {
-            let outcome = match enqueued {
+            let result = match enqueued {
                 Ok(append) => append.await,
                 Err(error) => Err(error),
             };
-            if let Err(error) = &outcome {
+            if let Err(error) = &result {
                 report(error, requests);
             }
             drop(share);
-            flight.settle(outcome);
+            flight.settle(Outcome::new(partitions, result));
         }
     }
 }
@@ -181,11 +181,11 @@ impl Batch {
         Self { builders, bytes: 0, requests: 0, share, flight: Arc::default() }
     }
 
-    /// Adds a record; returns its place among the batch's records of that partition.
-    pub(crate) fn push(&mut self, partition: PartitionId, record: Record<'_>) -> u32 {
+    /// Adds a record; returns where it stands.
+    pub(crate) fn push(&mut self, partition: PartitionId, record: Record<'_>) -> Place {
         let builder = &mut self.builders[partition.0 as usize];
         builder.push(record);
-        builder.len() - 1
+        Place { partition, index: builder.len() - 1 }
     }
 }
 
@@ -218,12 +218,6 @@ impl Settling {
         })
         .await
     }
-}
-
-/// Returns where the first of the append's records in `partition` landed.
-pub(crate) fn first_offset(appended: &[Appended], partition: PartitionId) -> Option<Offset> {
-    let found = appended.iter().find(|appended| appended.partition.partition == partition);
-    found.map(|appended| appended.offsets.start())
 }
 
 /// Locks; nothing panics while one of these locks is held but `write`, which leaves whole records.

@@ -26,6 +26,7 @@ mod cors;
 pub mod error;
 pub mod json;
 pub mod metrics;
+mod outcome;
 mod paced;
 pub mod readiness;
 mod request_context;

@@ -3,6 +3,7 @@
 use metrics::{Counter, Gauge, Histogram, Unit};
 
 use crate::json::Reason;
+use crate::track::{REFUSED_BY_LOG, Tally};
 
 /// Requests by what became of them.
 pub const REQUESTS: &str = "millstream_collector_requests_total";
@@ -10,6 +11,9 @@ pub const REQUESTS: &str = "millstream_collector_requests_total";
 pub const EVENTS_ACCEPTED: &str = "millstream_collector_accepted_events_total";
 /// Events rejected, by reason.
 pub const EVENTS_REJECTED: &str = "millstream_collector_rejected_events_total";
+/// Events that the client was told to send again, by whether they are surely not stored: only of a
+/// log whose appends are not atomic.
+pub const EVENTS_RETRY: &str = "millstream_collector_retry_events_total";
 /// Bytes of request bodies read.
 pub const BODY_BYTES: &str = "millstream_collector_body_bytes_total";
 /// Bytes that requests hold now.
@@ -29,6 +33,7 @@ pub fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "Requests by status class.");
     describe_counter!(EVENTS_ACCEPTED, Unit::Count, "Events that became durable.");
     describe_counter!(EVENTS_REJECTED, Unit::Count, "Events rejected, by reason.");
+    describe_counter!(EVENTS_RETRY, Unit::Count, "Events to be sent again, by reason.");
     describe_counter!(BODY_BYTES, Unit::Bytes, "Bytes of request bodies read.");
     describe_gauge!(INFLIGHT_BYTES, Unit::Bytes, "Bytes that requests hold now.");
     describe_gauge!(CONNECTIONS, Unit::Count, "Open connections.");
@@ -48,6 +53,9 @@ pub(crate) struct Metrics {
     requests: [Counter; 6],
     pub(crate) accepted: Counter,
     rejected: [Counter; Reason::ALL.len()],
+    refused_by_log: Counter,
+    retry_not_stored: Counter,
+    retry_unknown: Counter,
     pub(crate) body_bytes: Counter,
     pub(crate) inflight_bytes: Gauge,
     pub(crate) connections: Gauge,
@@ -67,6 +75,9 @@ impl Metrics {
             requests,
             accepted: metrics::counter!(EVENTS_ACCEPTED),
             rejected,
+            refused_by_log: metrics::counter!(EVENTS_REJECTED, "reason" => REFUSED_BY_LOG),
+            retry_not_stored: metrics::counter!(EVENTS_RETRY, "reason" => "not_stored"),
+            retry_unknown: metrics::counter!(EVENTS_RETRY, "reason" => "outcome_unknown"),
             body_bytes: metrics::counter!(BODY_BYTES),
             inflight_bytes: metrics::gauge!(INFLIGHT_BYTES),
             connections: metrics::gauge!(CONNECTIONS),
@@ -81,6 +92,14 @@ impl Metrics {
         if let Some(counter) = self.requests.get(usize::from(status.as_u16() / 100)) {
             counter.increment(1);
         }
+    }
+
+    /// Counts what became of a request's events in the log.
+    pub(crate) fn settled(&self, tally: Tally) {
+        self.accepted.increment(tally.stored as u64);
+        self.refused_by_log.increment(tally.refused as u64);
+        self.retry_not_stored.increment(tally.not_stored as u64);
+        self.retry_unknown.increment(tally.unknown as u64);
     }
 
     /// Counts a rejected event.

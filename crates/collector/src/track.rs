@@ -2,17 +2,18 @@
 //!
 //! ```text
 //!  head ──▶ form ──▶ body (budget, time) ──▶ judge each event ──▶ one append ──▶ answer
-//!    415      413, 503, 408, 400             400 if none is good    503             200
+//!    415      413, 503, 408, 400             400 if none is good    503           200, 503
 //! ```
 //!
 //! A bad event never refuses its batch. Nothing is answered 200 before the append that holds the
-//! accepted events is durable.
+//! accepted events is durable. Where the log answers for each record, so does the answer: [`fates`].
 
+mod fates;
 mod form;
 mod judge;
 mod results;
 
-use std::sync::Arc;
+use std::mem::size_of;
 
 use http::StatusCode;
 use http::request::Parts;
@@ -20,20 +21,25 @@ use hyper::body::Incoming;
 use millstream_log::EnqueueError;
 use millstream_model::partitioner::partition_of;
 use millstream_model::record::RECORD_OVERHEAD_BYTES;
-use millstream_model::{HeadersBuilder, Offset, PartitionId, Record};
+use millstream_model::{ByteSize, HeadersBuilder, Record};
 use millstream_runtime::Context;
 use millstream_runtime::crash_point::crash_point;
 use tokio::time::Instant;
 
 use crate::answer::{self, Answer, Problem};
 use crate::body::{self, Arriving, Received};
-use crate::combiner::{Batch, Outcome, first_offset};
+use crate::combiner::Batch;
+use crate::outcome::{Place, Verdict};
 use crate::request_context::record_headers;
 use crate::routes::Refused;
+use crate::track::fates::Fates;
 use crate::track::form::Declared;
 use crate::track::judge::Accepted;
-use crate::track::results::Detail;
+use crate::track::results::{Detail, Results};
 use crate::worker::Lane;
+
+pub(crate) use fates::Tally;
+pub(crate) use results::REFUSED_BY_LOG;
 
 /// Answers one `POST /track`.
 pub(crate) async fn track(
@@ -69,9 +75,11 @@ async fn take(
     let headers = record_headers(cx);
     let Received { bytes, mut share } = received;
     let encoded = encoded_bytes(&judgement.accepted, &bytes, &headers);
-    let beside = judgement.bytes_held() + results::bytes_max(&judgement, detail, topic);
+    let places_bytes = judgement.accepted.len() * size_of::<Place>();
+    let beside =
+        judgement.bytes_held() + places_bytes + results::bytes_max(&judgement, detail, topic);
     share.grow_to(bytes.len() + encoded + beside).map_err(body::overloaded)?;
-    let mut answer_share = share.split(beside);
+    let answer_share = share.split(beside);
     if judgement.accepted.is_empty() {
         return results::nothing_accepted(&judgement, &bytes, answer_share);
     }
@@ -81,30 +89,26 @@ async fn take(
     share.shrink_to(encoded);
     let (places, settling) = lane
         .combiner
-        .add(share, |batch| write(lane, batch, &judgement.accepted, (&bytes, &headers), detail));
+        .add(share, |batch| write(lane, batch, &judgement.accepted, (&bytes, &headers)));
     drop((bytes, headers));
     let outcome = settling.settled().await;
     lane.shared.metrics.durable.record(begin.elapsed());
-    let stored = check(&outcome, lane)?;
+    let is_stored = match outcome.verdict() {
+        Verdict::Failed(error) => return Err(refusal(error, lane)),
+        Verdict::Stored => true,
+        Verdict::Each => false,
+    };
 
     crash_point("collector.before_answer");
-    lane.shared.metrics.accepted.increment(judgement.accepted.len() as u64);
-    if judgement.rejected.is_empty() && detail == Detail::Rejected {
+    if is_stored && judgement.rejected.is_empty() && detail == Detail::Rejected {
+        lane.shared.metrics.accepted.increment(judgement.accepted.len() as u64);
         return Ok(answer::json(StatusCode::OK, results::all_accepted(judgement.accepted.len())));
     }
-    let offsets = places.map(|places| {
-        places.into_iter().map(|place| (place.partition, stored.offset_of(place))).collect()
-    });
-    let text = results::listed(&judgement, offsets, topic.as_str());
-    answer_share.shrink_to(text.len());
-    Ok(answer::json(StatusCode::OK, answer::held(text, answer_share)))
-}
-
-/// Where a record stands in its append.
-#[derive(Debug, Clone, Copy)]
-struct Place {
-    partition: PartitionId,
-    index: u32,
+    let fates = Fates { places: &places, outcome: &outcome };
+    let tally = fates.tally();
+    lane.shared.metrics.settled(tally);
+    let results = Results { judgement: &judgement, fates, detail, topic: topic.as_str() };
+    results.answer(tally, answer_share)
 }
 
 /// Writes the accepted events of a request into a batch.
@@ -113,22 +117,17 @@ fn write(
     batch: &mut Batch,
     accepted: &[Accepted],
     (body, headers): (&[u8], &HeadersBuilder),
-    detail: Detail,
-) -> Option<Vec<Place>> {
+) -> Vec<Place> {
     let timestamp = lane.shared.settings.clock.now();
     let partitions = lane.shared.settings.topic.partitions;
-    let mut places = (detail == Detail::All).then(|| Vec::with_capacity(accepted.len()));
-    for event in accepted {
+    let mut write_one = |event: &Accepted| {
         let value = &body[event.range.clone()];
         let key = event.key.as_ref().map(|key| key.bytes(body));
         let partition = partition_of(key.unwrap_or(value), partitions);
         let headers = headers.as_headers();
-        let index = batch.push(partition, Record { timestamp, key, value: Some(value), headers });
-        if let Some(places) = &mut places {
-            places.push(Place { partition, index });
-        }
-    }
-    places
+        batch.push(partition, Record { timestamp, key, value: Some(value), headers })
+    };
+    accepted.iter().map(&mut write_one).collect()
 }
 
 /// The lengths before a header's name and value.
@@ -144,25 +143,10 @@ fn encoded_bytes(accepted: &[Accepted], body: &[u8], headers: &HeadersBuilder) -
     accepted.iter().map(one).sum()
 }
 
-/// An append that is durable.
-#[derive(Debug)]
-struct Stored<'a>(&'a [millstream_log::Appended]);
-
-impl Stored<'_> {
-    fn offset_of(&self, place: Place) -> Offset {
-        let first = first_offset(self.0, place.partition);
-        first.expect("an append answers for each of its partitions").plus(place.index.into())
-    }
-}
-
-/// Tells the client what became of the append.
-fn check<'a>(outcome: &'a Arc<Outcome>, lane: &Lane) -> Result<Stored<'a>, Problem> {
+/// Tells the client why its append failed whole.
+fn refusal(error: &EnqueueError, lane: &Lane) -> Problem {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-    let error = match &**outcome {
-        Ok(appended) => return Ok(Stored(appended)),
-        Err(error) => error,
-    };
-    Err(match error {
+    match error {
         EnqueueError::Full { retry_after } => {
             let detail = "the log is full; nothing was stored, send the request again later";
             let reasons = lane.shared.settings.readiness.why_full();
@@ -173,14 +157,14 @@ fn check<'a>(outcome: &'a Arc<Outcome>, lane: &Lane) -> Result<Stored<'a>, Probl
             Problem::full("stopping", detail, RETRY_AFTER_DOUBT)
         }
         EnqueueError::Storage(_) | EnqueueError::Unknown | EnqueueError::Records { .. } => {
-            let detail = "the events may be stored or not: send the request again; events with a \
-                          message_id can be told from their first copy";
-            Problem::full("outcome_unknown", detail, RETRY_AFTER_DOUBT)
+            results::outcome_unknown()
         }
         EnqueueError::TooLarge { bytes, bytes_max } => {
             let detail = format!(
-                "the events take {bytes} bytes in the log, more than an append's {bytes_max}; \
-                 nothing was stored, send fewer in one request"
+                "the events take {} in the log, more than an append's {}; nothing was stored, send \
+                 fewer in one request",
+                ByteSize(*bytes as u64),
+                ByteSize(*bytes_max as u64),
             );
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "append_too_large", detail)
         }
@@ -188,7 +172,7 @@ fn check<'a>(outcome: &'a Arc<Outcome>, lane: &Lane) -> Result<Stored<'a>, Probl
             let detail = format!("{partition} does not exist; nothing was stored");
             Problem::new(unavailable, "topic_missing", detail)
         }
-    })
+    }
 }
 
 /// When to come back after a failure that says nothing about when it ends.

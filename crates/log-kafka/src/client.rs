@@ -176,6 +176,13 @@ impl Clients {
         client
     }
 
+    /// The same for records that are sent alone, one in a batch.
+    pub fn single_producer(&self) -> ClientConfig {
+        let mut client = self.producer();
+        client.set("batch.num.messages", "1");
+        client
+    }
+
     /// The producer of one task.
     pub fn transactional(&self, transactional_id: &str) -> ClientConfig {
         let mut client = self.writer("writer");

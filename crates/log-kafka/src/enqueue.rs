@@ -9,7 +9,8 @@
 //!
 //! Bounded by bytes and records before anything is sent, so that a batch is taken whole or not at
 //! all; what the brokers then do with it is each record's own outcome ([`flight`]). Within a
-//! partition records keep their order and none is stored twice, retries of librdkafka included.
+//! partition records keep their order and none is stored twice, retries of librdkafka included; only
+//! what is refused for the size of its batch comes later ([`alone`]).
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -30,9 +31,11 @@ use crate::cluster::Cluster;
 use crate::error::KafkaError;
 use crate::message::{message_of, record_len};
 
+mod alone;
 mod drain;
 mod flight;
 
+use alone::Alone;
 use drain::Drain;
 use flight::{Flight, Tag};
 
@@ -42,6 +45,7 @@ pub(crate) struct Enqueuer {
     waiting: Arc<Waiting>,
     /// Held while a batch is handed over, so that its records stand together. `None` after closing.
     producer: Mutex<Option<ThreadedProducer<Reports>>>,
+    alone: Arc<Alone>,
     closed: AtomicBool,
 }
 
@@ -64,11 +68,13 @@ impl Enqueuer {
     /// Makes the producer and the thread that takes its reports.
     pub(crate) fn start(cluster: &Arc<Cluster>) -> Result<Self, KafkaError> {
         let waiting = Arc::new(Waiting::default());
-        let producer = make(cluster, &waiting)?;
+        let alone = Alone::new(cluster, &waiting);
+        let producer = make(cluster, &waiting, &alone)?;
         Ok(Self {
             cluster: Arc::clone(cluster),
             waiting,
             producer: Mutex::new(Some(producer)),
+            alone,
             closed: AtomicBool::new(false),
         })
     }
@@ -111,9 +117,14 @@ impl Enqueuer {
                 break;
             }
         }
+        self.end();
+    }
+
+    fn end(&self) {
         if let Some(producer) = self.lock().take() {
             self.cluster.reaper.end(producer);
         }
+        self.alone.end(&self.cluster.reaper);
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<ThreadedProducer<Reports>>> {
@@ -158,7 +169,7 @@ impl Enqueuer {
     /// Puts a new producer in place of one that librdkafka calls dead; its records resolve as
     /// whatever is known of them.
     fn replace(&self, dead: &mut ThreadedProducer<Reports>) -> Result<(), EnqueueError> {
-        let fresh = make(&self.cluster, &self.waiting);
+        let fresh = make(&self.cluster, &self.waiting, &self.alone);
         let fresh = fresh.map_err(|error| EnqueueError::Storage(error.into_io()))?;
         tracing::warn!("producer of records without an owner failed for good, a new one is made");
         self.cluster.reaper.end(std::mem::replace(dead, fresh));
@@ -197,9 +208,7 @@ impl Enqueuer {
 
 impl Drop for Enqueuer {
     fn drop(&mut self) {
-        if let Some(producer) = self.lock().take() {
-            self.cluster.reaper.end(producer);
-        }
+        self.end();
     }
 }
 
@@ -221,9 +230,11 @@ fn within(bytes: u64, bytes_max: u64) -> Result<(), EnqueueError> {
 fn make(
     cluster: &Cluster,
     waiting: &Arc<Waiting>,
+    alone: &Arc<Alone>,
 ) -> Result<ThreadedProducer<Reports>, KafkaError> {
     let connection = Connection::new("enqueue");
-    let reports = Reports { connection: Arc::clone(&connection), waiting: Arc::clone(waiting) };
+    let (waiting, alone) = (Arc::clone(waiting), Some(Arc::clone(alone)));
+    let reports = Reports { connection: Arc::clone(&connection), waiting, alone };
     let made = cluster.clients.producer().create_with_context(reports);
     made.map_err(|error| KafkaError::new("make a producer", error, &connection))
 }
@@ -232,6 +243,8 @@ fn make(
 struct Reports {
     connection: Arc<Connection>,
     waiting: Arc<Waiting>,
+    /// Where records get their second try; `None` at the producer that is that try.
+    alone: Option<Arc<Alone>>,
 }
 
 impl ClientContext for Reports {
@@ -253,6 +266,11 @@ impl ProducerContext for Reports {
         if result.is_ok() {
             self.connection.on_success();
             self.waiting.drain.add(tag.bytes());
+        }
+        if let (Some(alone), Err((error, message))) = (&self.alone, result)
+            && Alone::is_for(error)
+        {
+            return alone.send(message, tag, error);
         }
         tag.report(result, &self.connection);
     }

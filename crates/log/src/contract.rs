@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use millstream_model::{
-    Epoch, LogId, LogPosition, Offset, RecordBatch, TaskId, TopicName, TopicPartition,
+    Epoch, LogId, LogPosition, Offset, RecordBatch, TaskId, Timestamp, TopicName, TopicPartition,
 };
 use millstream_runtime::Context;
 use tokio::sync::oneshot;
@@ -80,7 +80,8 @@ pub trait Log: Debug + Send + Sync {
     /// Never waits: a full log answers at once. The returned future resolves when the records
     /// are durable (L1), also if it is dropped; only then may a client be told. A Kafka log has no
     /// atomic append: where it stored a part, it resolves with each record's own outcome
-    /// ([`EnqueueError::Records`]), and a batch's offsets may have control records in between.
+    /// ([`EnqueueError::Records`]), and a batch whose offsets have gaps, of control records or of what
+    /// others wrote, is answered as several runs of offsets ([`Appended`]).
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError>;
 
     /// Starts reading one partition at `from`.
@@ -97,6 +98,19 @@ pub trait Log: Debug + Send + Sync {
     /// Returns the first readable position and the end that a reader may see now.
     async fn bounds(&self, cx: &Context, partition: &TopicPartition)
     -> Result<Bounds, ReaderError>;
+
+    /// Returns the first offset whose record was accepted at `since` or later, or the end; `None`
+    /// from a log that has no index by time, where whoever asks bisects.
+    ///
+    /// Times of acceptance need not be in order: what follows may hold earlier ones too.
+    async fn offset_at(
+        &self,
+        _cx: &Context,
+        _partition: &TopicPartition,
+        _since: Timestamp,
+    ) -> Result<Option<Offset>, ReaderError> {
+        Ok(None)
+    }
 
     /// Returns what a task committed, without owning it; `None` when it was never opened.
     async fn committed(

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use millstream_model::{
-    Classify, ErrorClass, Incarnation, LogId, Offset, TaskId, TopicId, TopicName, TopicPartition,
+    ByteSize, Classify, ErrorClass, Incarnation, LogId, Offset, TaskId, TopicId, TopicName,
+    TopicPartition,
 };
 use millstream_runtime::Cancelled;
 use thiserror::Error;
@@ -150,7 +151,7 @@ pub enum EnqueueError {
     #[error("{0} does not exist")]
     UnknownPartition(TopicPartition),
     /// The batch exceeds what one append may hold.
-    #[error("append of {bytes} bytes exceeds the limit of {bytes_max}")]
+    #[error("append of {} exceeds the limit of {}", size(*bytes), size(*bytes_max))]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -193,6 +194,11 @@ pub enum RecordOutcome {
     Unknown,
 }
 
+/// Returns a size as the configuration writes it.
+fn size(bytes: usize) -> ByteSize {
+    ByteSize(bytes as u64)
+}
+
 /// Counts records, or those that are not known to be appended.
 fn count(outcomes: &[Vec<RecordOutcome>], all: bool) -> usize {
     let is_counted =
@@ -213,7 +219,7 @@ pub enum TransactError {
     #[error("log is full for this transaction")]
     Full,
     /// The transaction exceeds a limit; nothing changed.
-    #[error("transaction of {bytes} bytes exceeds the limit of {bytes_max}")]
+    #[error("transaction of {} exceeds the limit of {}", size(*bytes), size(*bytes_max))]
     TooLarge {
         /// Its size.
         bytes: usize,

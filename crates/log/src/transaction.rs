@@ -52,7 +52,8 @@ pub struct Committed {
     pub positions: BTreeMap<SourceId, Bytes>,
 }
 
-/// Where one batch of an append landed.
+/// Where one batch of an append landed, or a run of its records where others lie between them: the
+/// runs of a batch follow each other in its order, and the batches in theirs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Appended {
     /// The partition.

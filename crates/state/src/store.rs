@@ -15,7 +15,7 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use millstream_model::{Classify, ErrorClass, LogPosition, Timestamp};
+use millstream_model::{ByteSize, Classify, ErrorClass, LogPosition, Timestamp};
 use millstream_runtime::Disk;
 use thiserror::Error;
 
@@ -75,7 +75,7 @@ pub struct StoreInfo {
 #[derive(Debug, Error)]
 pub enum StoreError {
     /// The batch would make the store larger than it may be; nothing changed.
-    #[error("state of {bytes} bytes exceeds the limit of {bytes_max}")]
+    #[error("state of {} exceeds the limit of {}", ByteSize(*bytes), ByteSize(*bytes_max))]
     Full {
         /// How large it would be.
         bytes: u64,

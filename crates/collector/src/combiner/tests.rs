@@ -1,12 +1,13 @@
 use millstream_log::memory::{Limits, MemoryLog};
-use millstream_log::{TopicConfig, TopicKind};
-use millstream_model::{ByteSize, Headers, Timestamp, TopicName};
+use millstream_log::{RecordOutcome, TopicConfig, TopicKind};
+use millstream_model::{ByteSize, Headers, Offset, Timestamp, TopicName};
 use millstream_runtime::{Clock, Context, Rng, TaskHandle, TaskKind, spawn};
 
 use super::*;
 use crate::budget::Budget;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::outcome::Verdict;
 use crate::readiness::AlwaysReady;
 
 /// A combiner at work, the log behind it, and the budget of its requests.
@@ -45,7 +46,7 @@ async fn stage(append_bytes_max: usize, limits: Limits) -> Stage {
 
 impl Stage {
     /// Adds a request of one record to each of these partitions, weighing `bytes` in all.
-    fn add(&self, bytes: usize, partitions: &[u32]) -> (Vec<u32>, Settling) {
+    fn add(&self, bytes: usize, partitions: &[u32]) -> (Vec<Place>, Settling) {
         let share = self.budget.take(bytes).expect("fits");
         self.combiner.add(share, |batch| {
             let record = Record {
@@ -69,8 +70,12 @@ impl Stage {
     }
 }
 
-fn start_of(outcome: &Outcome, partition: u32) -> Option<Offset> {
-    first_offset(outcome.as_ref().expect("stored"), PartitionId(partition))
+fn offsets(outcome: &Outcome, places: &[Place]) -> Vec<u64> {
+    let offset = |place: &Place| match outcome.of(*place) {
+        RecordOutcome::Appended(Offset(offset)) => offset,
+        other => unreachable!("{other:?}"),
+    };
+    places.iter().map(offset).collect()
 }
 
 #[tokio::test]
@@ -78,16 +83,14 @@ async fn requests_of_one_turn_share_an_append_and_each_finds_its_offsets() {
     let stage = stage(1 << 20, Limits::default()).await;
     let (first_places, first) = stage.add(100, &[0, 1, 0]);
     let (second_places, second) = stage.add(100, &[1, 0]);
-    assert_eq!((first_places, second_places), (vec![0, 0, 1], vec![1, 2]));
     let (first, second) = (first.settled().await, second.settled().await);
     assert!(Arc::ptr_eq(&first, &second), "one append, one outcome");
-    assert_eq!(start_of(&first, 0), Some(Offset(0)));
-    assert_eq!(start_of(&first, 1), Some(Offset(0)));
+    assert_eq!(offsets(&first, &first_places), [0, 0, 1]);
+    assert_eq!(offsets(&second, &second_places), [1, 2]);
     assert_eq!((stage.stored(0), stage.stored(1)), (3, 2));
 
-    let (_, third) = stage.add(100, &[1]);
-    let third = third.settled().await;
-    assert_eq!((start_of(&third, 0), start_of(&third, 1)), (None, Some(Offset(2))));
+    let (third_places, third) = stage.add(100, &[1]);
+    assert_eq!(offsets(&*third.settled().await, &third_places), [2]);
     assert_eq!(stage.budget.used(), 0);
 }
 
@@ -129,7 +132,8 @@ async fn an_append_that_is_refused_is_refused_for_each_of_its_requests() {
     let (_, second) = stage.add(100, &[0]);
     for settling in [first, second] {
         let outcome = settling.settled().await;
-        assert!(matches!(*outcome, Err(EnqueueError::TooLarge { .. })), "{outcome:?}");
+        let verdict = outcome.verdict();
+        assert!(matches!(verdict, Verdict::Failed(EnqueueError::TooLarge { .. })), "{verdict:?}");
     }
     assert_eq!((stage.stored(0), stage.stored(1), stage.budget.used()), (0, 0, 0));
 }

@@ -4,6 +4,7 @@ mod connection;
 mod drain;
 mod journal;
 mod overload;
+mod partial;
 mod requests;
 mod rig;
 mod routes;

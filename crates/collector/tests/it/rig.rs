@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use async_trait::async_trait;
@@ -10,7 +10,7 @@ use millstream_collector::{AlwaysReady, Collector, Config, Readiness, Settings, 
 use millstream_log::memory::MemoryLog;
 use millstream_log::{
     Append, Bounds, Committed, EnqueueError, Log, LogAdmin, LogReader, OpenError, Opened, Owner,
-    ReaderError, TopicConfig, TopicKind,
+    ReaderError, RecordOutcome, TopicConfig, TopicKind,
 };
 use millstream_model::{
     LogPosition, Offset, RecordBatch, TaskId, Timestamp, TopicName, TopicPartition,
@@ -19,6 +19,8 @@ use millstream_runtime::{Clock, Context, Rng, TaskHandle, TaskKind, spawn};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+
+use crate::partial;
 
 pub(crate) const PARTITIONS: u32 = 4;
 /// What the collector's clock says.
@@ -29,6 +31,7 @@ pub(crate) struct Rig {
     pub(crate) addr: SocketAddr,
     pub(crate) log: MemoryLog,
     enqueued: watch::Receiver<usize>,
+    faults: Arc<Mutex<Faults>>,
     cx: Context,
     running: TaskHandle<Result<(), millstream_collector::CollectorError>>,
 }
@@ -63,7 +66,8 @@ impl Rig {
             TopicConfig { partitions: PARTITIONS, kind: TopicKind::Events, retention: None };
         log.admin().ensure_topic(&cx, &name, &topic).await?;
         let (count, enqueued) = watch::channel(0);
-        let counted = Arc::new(Counted { log: log.clone(), count });
+        let faults = Arc::<Mutex<Faults>>::default();
+        let counted = Arc::new(Counted { log: log.clone(), count, faults: Arc::clone(&faults) });
         let topic = Topic { name, partitions: PARTITIONS };
         let settings = Settings { log: counted, topic, clock, readiness };
         let bound = Collector::bind(config, settings)?;
@@ -71,7 +75,7 @@ impl Rig {
         let run_cx = cx.clone();
         let running =
             spawn(&cx, TaskKind("test.collector"), async move { bound.run(&run_cx).await });
-        Ok(Self { addr, log, enqueued, cx, running })
+        Ok(Self { addr, log, enqueued, faults, cx, running })
     }
 
     pub(crate) async fn client(&self) -> Result<Client> {
@@ -93,6 +97,12 @@ impl Rig {
         ensure!(resting.get("/livez").await?.status == 200, "alive before the drain");
         self.cancel();
         resting.closed().await
+    }
+
+    /// Makes the log answer for each record, as Kafka does: those that hold `text` have this
+    /// outcome and are not stored.
+    pub(crate) fn fail(&self, text: &str, outcome: RecordOutcome) {
+        self.faults.lock().expect("no test panics with it").push((text.to_owned(), outcome));
     }
 
     /// Waits until the log was handed `count` appends in all.
@@ -150,11 +160,15 @@ impl Rig {
     }
 }
 
-/// The log in memory, and how often it was appended to.
+/// What records hold that fail, and how.
+pub(crate) type Faults = Vec<(String, RecordOutcome)>;
+
+/// The log in memory, how often it was appended to, and which records fail.
 #[derive(Debug)]
 struct Counted {
     log: MemoryLog,
     count: watch::Sender<usize>,
+    faults: Arc<Mutex<Faults>>,
 }
 
 #[async_trait]
@@ -164,7 +178,12 @@ impl Log for Counted {
     }
 
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError> {
-        let enqueued = self.log.enqueue(records);
+        let faults = self.faults.lock().expect("no test panics with it");
+        let enqueued = if faults.is_empty() {
+            self.log.enqueue(records)
+        } else {
+            partial::enqueue(&self.log, &faults, &records)
+        };
         self.count.send_modify(|count| *count += 1);
         enqueued
     }

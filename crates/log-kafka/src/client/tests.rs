@@ -33,6 +33,7 @@ fn librdkafka_takes_every_setting_of_every_kind_of_client() {
             clients.reader(Isolation::Uncommitted),
             clients.member("group"),
             clients.producer(),
+            clients.single_producer(),
             clients.transactional("id"),
         ];
         for kind in kinds {

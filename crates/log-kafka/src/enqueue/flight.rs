@@ -4,9 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_log::contract::AppendDone;
 use millstream_log::{Appended, EnqueueError, RecordOutcome};
-use millstream_model::{
-    Classify as _, ErrorClass, Offset, OffsetRange, Record, RecordBatch, TopicPartition,
-};
+use millstream_model::{ErrorClass, Offset, OffsetRange, Record, RecordBatch, TopicPartition};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
 use rdkafka::producer::DeliveryResult;
@@ -90,16 +88,15 @@ impl State {
     fn result(&mut self) -> Result<Vec<Appended>, EnqueueError> {
         let Some((partition, error)) = self.failed.take() else {
             let parts = self.partitions.iter().zip(&self.outcomes);
-            return Ok(parts.map(|(partition, batch)| appended(partition, batch)).collect());
+            return Ok(parts.flat_map(|(partition, batch)| appended(partition, batch)).collect());
         };
         let mut all = self.outcomes.iter().flatten();
         if all.all(|outcome| *outcome == RecordOutcome::Unknown) {
             return Err(EnqueueError::Storage(error.into_io()));
         }
-        let refused = RecordOutcome::Refused(ErrorClass::Invalid);
+        let is_refused = |outcome: &RecordOutcome| matches!(outcome, RecordOutcome::Refused(_));
         let mut all = self.outcomes.iter().flatten();
-        if matches!(error.reason, Reason::UnknownTopic { .. }) && all.all(|found| *found == refused)
-        {
+        if matches!(error.reason, Reason::UnknownTopic { .. }) && all.all(is_refused) {
             return Err(EnqueueError::UnknownPartition(partition));
         }
         let outcomes = std::mem::take(&mut self.outcomes);
@@ -107,15 +104,32 @@ impl State {
     }
 }
 
-/// Names the offsets of a batch; control records of others may stand in between.
-fn appended(partition: &TopicPartition, batch: &[RecordOutcome]) -> Appended {
-    let offset = |outcome: &RecordOutcome| match outcome {
-        RecordOutcome::Appended(offset) => Some(*offset),
-        RecordOutcome::Refused(_) | RecordOutcome::Unknown => None,
-    };
-    let start = batch.first().and_then(offset).unwrap_or(Offset::ZERO);
-    let end = batch.last().and_then(offset).map_or(start, |last| last.plus(1));
-    Appended { partition: partition.clone(), offsets: OffsetRange::new(start, end) }
+/// Only its size is a record's own fault: whatever else a broker refuses it for, another topic,
+/// permission or clock would let the same record in.
+fn refused_for(error: &KafkaError) -> RecordOutcome {
+    RecordOutcome::Refused(match error.reason {
+        Reason::TooLarge { .. } => ErrorClass::Invalid,
+        _ => ErrorClass::Transient,
+    })
+}
+
+/// Names the offsets of a batch, in runs: what others wrote and control records may lie between.
+fn appended(partition: &TopicPartition, batch: &[RecordOutcome]) -> Vec<Appended> {
+    let mut runs: Vec<OffsetRange> = Vec::with_capacity(1);
+    for outcome in batch {
+        let RecordOutcome::Appended(offset) = *outcome else { continue };
+        match runs.last_mut() {
+            Some(run) if run.end() == offset => {
+                *run = OffsetRange::new(run.start(), offset.plus(1))
+            }
+            _ => runs.push(OffsetRange::new(offset, offset.plus(1))),
+        }
+    }
+    if runs.is_empty() {
+        runs.push(OffsetRange::new(Offset::ZERO, Offset::ZERO));
+    }
+    let named = |offsets| Appended { partition: partition.clone(), offsets };
+    runs.into_iter().map(named).collect()
 }
 
 /// Goes with one record through librdkafka; dropped unreported, the record's outcome is unknown.
@@ -144,7 +158,7 @@ impl Tag {
                 let outcome = if may_be_stored(message) {
                     RecordOutcome::Unknown
                 } else {
-                    RecordOutcome::Refused(error.class())
+                    refused_for(&error)
                 };
                 Err(Failed { error, outcome })
             }
@@ -154,7 +168,7 @@ impl Tag {
     /// The record was not taken: it is surely not stored.
     pub(super) fn refused(&mut self, error: ClientError) {
         let error = KafkaError::new(DURING, error, &Connection::silent());
-        let outcome = RecordOutcome::Refused(error.class());
+        let outcome = refused_for(&error);
         self.settle(Err(Failed { error, outcome }));
     }
 

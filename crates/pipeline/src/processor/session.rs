@@ -4,7 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use millstream_log::{Consumed, Fetched, LogReader, TransactError, Transaction, Writer};
-use millstream_model::{ErrorClass, LogPosition, RecordBatchBuilder, SourceId, TopicPartition};
+use millstream_model::{
+    ByteSize, ErrorClass, LogPosition, RecordBatchBuilder, SourceId, TopicPartition,
+};
 use millstream_runtime::crash_point::crash_point;
 use millstream_runtime::{Cancelled, Context};
 use tokio::time::Instant;
@@ -128,8 +130,8 @@ impl Processor {
         }
         let dead_alone = outputs.counts.written == 0;
         if bytes > bytes_max && !dead_alone {
-            let reason =
-                format!("outputs of {bytes} bytes exceed transaction_bytes_max {bytes_max}");
+            let [bytes, bytes_max] = [bytes, bytes_max].map(|bytes| ByteSize(bytes as u64));
+            let reason = format!("outputs of {bytes} exceed transaction_bytes_max, {bytes_max}");
             return Err(Failure::of_record("transact", ErrorClass::Invalid, reason));
         }
         let mut counts = session.counts;

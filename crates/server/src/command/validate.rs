@@ -3,6 +3,7 @@
 use std::io::{self, Read as _};
 use std::path::Path;
 
+use millstream_model::ByteSize;
 use serde_json::json;
 
 use crate::cli::{Format, Global, ValidateArgs};
@@ -73,7 +74,8 @@ fn read(path: &Path) -> Result<Source, Failure> {
     let name = path.display().to_string();
     read.map_err(|error| Failure::io(error, format!("read configuration {name}")))?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        let message = format!("configuration {name} is larger than {FILE_BYTES_MAX} bytes");
+        let most = ByteSize(FILE_BYTES_MAX);
+        let message = format!("configuration {name} is larger than {most}");
         return Err(Failure::message(Code::Config, message));
     }
     match String::from_utf8(bytes) {

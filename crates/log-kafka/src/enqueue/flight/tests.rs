@@ -48,6 +48,19 @@ fn an_append_resolves_with_the_last_of_its_records() {
 }
 
 #[test]
+fn a_batch_that_others_wrote_between_is_told_in_runs() {
+    let (append, [mut a, mut b, mut c]) = flight();
+    a.settle(Ok(Offset(7)));
+    b.settle(Ok(Offset(12)));
+    c.settle(Ok(Offset(3)));
+    let appended = append.now_or_never().expect("all are reported").expect("all were stored");
+    let runs: Vec<_> =
+        appended.iter().map(|run| (run.partition.partition.0, run.offsets.start().0)).collect();
+    assert_eq!(runs, [(2, 7), (2, 12), (1, 3)]);
+    assert!(appended.iter().all(|run| run.offsets.len() == 1));
+}
+
+#[test]
 fn a_part_that_was_stored_is_told_record_by_record() {
     let (append, [mut a, mut b, c]) = flight();
     a.settle(Ok(Offset(7)));
