@@ -159,6 +159,12 @@ impl KafkaAdmin {
     /// What a topic is created with, beyond the broker's defaults.
     fn settings(&self, config: &TopicConfig) -> Vec<(String, String)> {
         let mut settings = kept_as(config);
+        if config.kind == TopicKind::DeadLetters && config.retention.is_none() {
+            // The broker's default is for events: people look at dead letters later. A topic that is
+            // there already says for itself how long it keeps them.
+            let kept = self.cluster.config.dead_letters_retention.as_millis();
+            settings.push((RETENTION.to_owned(), kept.to_string()));
+        }
         let message = self.cluster.clients.message_bytes_max();
         if message > MESSAGE_BYTES_MAX_DEFAULT {
             settings.push((MESSAGE_BYTES_MAX.to_owned(), message.to_string()));

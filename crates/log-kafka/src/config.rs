@@ -26,7 +26,7 @@ pub struct Config {
     pub replication_factor: Option<u16>,
     /// How many partitions the topic of positions has when it is created.
     pub positions_partitions: u32,
-    /// How many tasks one process may own.
+    /// How many tasks one process may own: by default 64 in each of the roles spool, clean and sink.
     pub tasks_max: usize,
     /// How long a transaction may take; Kafka ends it after twice this time.
     pub transaction_time_max: Duration,
@@ -44,12 +44,16 @@ pub struct Config {
     pub request_time_max: Duration,
     /// How long a record without an owner is tried to be delivered.
     pub delivery_time_max: Duration,
-    /// How long a member of a group may be silent before its tasks go to others.
+    /// How long a member of a group may be silent before its tasks go to others, on brokers without
+    /// KIP-848: those that have it set that themselves, for the group.
     pub session_time_max: Duration,
-    /// How many bytes one reader fetches ahead.
+    /// How many bytes the reader of one task fetches ahead; who only looks fetches little ahead.
     pub fetch_ahead_bytes_max: ByteSize,
     /// How records are compressed on their way and in the cluster.
     pub compression: Compression,
+    /// How long a topic of dead letters keeps its records that is created, unless it has a retention
+    /// of its own.
+    pub dead_letters_retention: Duration,
 }
 
 /// How records are compressed.
@@ -128,7 +132,7 @@ impl Default for Config {
             sasl: None,
             replication_factor: None,
             positions_partitions: 16,
-            tasks_max: 64,
+            tasks_max: 3 * 64,
             transaction_time_max: Duration::from_secs(10),
             transaction_bytes_max: ByteSize::mib(16),
             append_bytes_max: ByteSize::mib(16),
@@ -141,6 +145,7 @@ impl Default for Config {
             session_time_max: Duration::from_secs(45),
             fetch_ahead_bytes_max: ByteSize::mib(8),
             compression: Compression::Lz4,
+            dead_letters_retention: Duration::from_secs(30 * 86_400),
         }
     }
 }

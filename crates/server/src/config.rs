@@ -90,6 +90,15 @@ struct Places {
     batch_bytes_max: Option<Span>,
     transaction_bytes_max: Option<Span>,
     tasks_max: Option<Span>,
+    on_kafka: PlacesOnKafka,
+}
+
+/// The same in the section `kafka`.
+#[derive(Debug, Clone, Copy, Default)]
+struct PlacesOnKafka {
+    tasks_max: Option<Span>,
+    record_bytes_max: Option<Span>,
+    append_bytes_max: Option<Span>,
 }
 
 impl Places {
@@ -165,6 +174,8 @@ fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
     let lake = fields.take("lake");
     let flow = [fields.take("topics"), fields.take("pipelines"), fields.take("sinks")];
     let keys = fields.finish();
+    // Where a section is misspelt it may be `kafka`.
+    let is_on_kafka = kafka.is_some() || keys == Keys::Misspelt;
 
     let (mut config, whole) = if flow.iter().any(Option::is_some) {
         stated_flow(flow, keys)
@@ -195,7 +206,7 @@ fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
             ..config.places
         };
         let log = log::log(&value).unwrap_or_default();
-        if log.is_replicated && kafka.is_none() {
+        if log.is_replicated && !is_on_kafka {
             replicated_by_nobody(&value);
         }
         (config.log, config.is_replicated) = (log.journal, log.is_replicated);
@@ -203,10 +214,22 @@ fn decode(root: &Value<'_>) -> Option<(Config, check::Flow)> {
     if let Some(lake) = lake.and_then(|value| lake::lake(&value)) {
         config.lake = lake;
     }
-    if let Some(spool) = spool.and_then(|value| spool::spool(&value)) {
-        config.spool = spool;
+    if let Some(value) = spool {
+        if config.is_replicated || !is_on_kafka {
+            spool_of_nobody(&value, config.is_replicated);
+        }
+        config.spool = spool::spool(&value).unwrap_or_default();
     }
-    config.kafka = kafka.and_then(|value| kafka::kafka(&value));
+    if let Some(value) = kafka {
+        config.places.on_kafka = PlacesOnKafka {
+            tasks_max: value.place_of_key("tasks_max"),
+            record_bytes_max: value.place_of_key("record_bytes_max"),
+            append_bytes_max: value.place_of_key("append_bytes_max"),
+        };
+        let dead_letters_retention = config.log.dead_letters_retention;
+        config.kafka = kafka::kafka(&value)
+            .map(|kafka| millstream_log_kafka::Config { dead_letters_retention, ..kafka });
+    }
     Some((config, whole))
 }
 
@@ -216,6 +239,18 @@ fn replicated_by_nobody(log: &Value<'_>) {
     let message = "`replicated` needs replicas, and the journal is one copy";
     let hint = "name the brokers of a cluster under `kafka`, or take `fsync`";
     problems.add_with_hint(log.place_of("durability"), "log.durability", message, hint);
+}
+
+/// Reports that there is no spool to which the section would say anything.
+fn spool_of_nobody(spool: &Value<'_>, is_replicated: bool) {
+    let (message, hint) = if is_replicated {
+        let message = "nothing is spooled with `log.durability: replicated`";
+        (message, "remove the section, or take `durability: fsync`")
+    } else {
+        let message = "without `kafka` the journal is the log, and no spool";
+        (message, "remove the section, or name the brokers of a cluster under `kafka`")
+    };
+    spool.problem_at_name_with_hint(message, hint);
 }
 
 /// Decodes the flow that a file states; the rest is at its defaults.

@@ -7,6 +7,7 @@ mod conformance;
 mod damaged;
 mod errors;
 mod tasks;
+mod topics;
 
 /// A runtime for one test.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

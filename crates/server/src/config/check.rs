@@ -12,7 +12,9 @@ use super::source::Located;
 use super::units::format_duration;
 use super::{Config, PipelineSpec, SinkSpec};
 
-/// The most tasks that clean in one node.
+mod on_kafka;
+
+/// The most tasks that clean in a node on the journal, which owns all of them.
 const TASKS_MAX: u32 = 64;
 
 /// Whether all that the file says of topics, pipelines and sinks could be decoded.
@@ -34,7 +36,12 @@ pub(super) fn check(config: &Config, flow: Flow, problems: &Problems) {
         partition_column_is_a_time(sink, problems);
         rows_are_committed_in_time(sink, problems);
     }
-    events_fit_the_log(config, problems);
+    if !config.is_replicated {
+        events_fit_the_log(config, problems);
+    }
+    if let Some(kafka) = &config.kafka {
+        on_kafka::check(config, kafka, problems);
+    }
     if flow == Flow::Whole {
         check_flow(config, problems);
     }
@@ -53,7 +60,10 @@ fn check_flow(config: &Config, problems: &Problems) {
     }
     old_names_are_free(config, problems);
     tables_have_one_sink(config, problems);
-    tasks_fit(config, problems);
+    match &config.kafka {
+        Some(kafka) => on_kafka::tasks_fit(config, kafka, problems),
+        None => tasks_fit(config, problems),
+    }
 }
 
 /// Every topic that is used is declared.

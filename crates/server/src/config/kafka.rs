@@ -12,11 +12,11 @@ use super::section::{Field, OutOfRange, decode};
 use super::value::Value;
 
 /// The words for `compression`.
-const COMPRESSIONS: [(&str, Compression); 3] =
+pub(crate) const COMPRESSIONS: [(&str, Compression); 3] =
     [("none", Compression::None), ("lz4", Compression::Lz4), ("zstd", Compression::Zstd)];
 
 /// The words for `sasl.mechanism`.
-const MECHANISMS: [(&str, Mechanism); 3] = [
+pub(crate) const MECHANISMS: [(&str, Mechanism); 3] = [
     ("PLAIN", Mechanism::Plain),
     ("SCRAM-SHA-256", Mechanism::ScramSha256),
     ("SCRAM-SHA-512", Mechanism::ScramSha512),

@@ -6,7 +6,7 @@ use super::section::{Field, OutOfRange, decode};
 use super::value::Value;
 
 /// The words for `durability`.
-const DURABILITIES: [(&str, Durability); 3] = [
+pub(crate) const DURABILITIES: [(&str, Durability); 3] = [
     ("fsync", Durability::Journal(journal::Durability::Fsync)),
     ("buffered", Durability::Journal(journal::Durability::Buffered)),
     ("replicated", Durability::Replicated),
@@ -14,7 +14,7 @@ const DURABILITIES: [(&str, Durability); 3] = [
 
 /// When the collector says that an event is accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Durability {
+pub(crate) enum Durability {
     /// When our journal has it.
     Journal(journal::Durability),
     /// When the replicas of Kafka have it.

@@ -51,12 +51,23 @@ fn every_key_stands_in_the_reference() {
     look("collector", keys(collector::FIELDS));
     look("admin", keys(admin::FIELDS));
     look("log", keys(log::FIELDS));
+    look("kafka", keys(kafka::FIELDS));
     look("spool", keys(spool::FIELDS));
+    look("lake", keys(lake::FIELDS));
     look("topics", keys(topics::FIELDS));
     look("pipelines", keys(pipelines::WORKER_FIELDS));
     look("sinks", keys(sinks::FILES_FIELDS));
     look("sinks", keys(sinks::WORKER_FIELDS));
     assert_eq!(missing, Vec::<String>::new());
+    let words = |key: &str, words: &[&str]| {
+        let row = reference.lines().find(|line| line.starts_with(&format!("| `{key}` |")));
+        let row = row.unwrap_or_default();
+        let absent = words.iter().filter(|word| !row.contains(&format!("`{word}`")));
+        assert_eq!(absent.collect::<Vec<_>>(), Vec::<&&str>::new(), "{key}");
+    };
+    words("durability", &log::DURABILITIES.map(|(word, _)| word));
+    words("compression", &kafka::COMPRESSIONS.map(|(word, _)| word));
+    words("sasl", &kafka::MECHANISMS.map(|(word, _)| word));
     for (kind, _) in steps::KINDS {
         assert!(reference.contains(&format!("`{kind}: ")), "step {kind}");
     }
@@ -64,6 +75,49 @@ fn every_key_stands_in_the_reference() {
 
 fn keys<C>(fields: &[Field<C>]) -> Vec<&'static str> {
     fields.iter().map(|field| field.key).collect()
+}
+
+/// Two pipelines that read a topic of `partitions`, on Kafka.
+fn two_pipelines(partitions: u32, more: &str) -> String {
+    let topics = format!(
+        "topics:\n  raw: {{ partitions: {partitions} }}\n  a: {{}}\n  b: {{}}\n  dead: {{}}\n"
+    );
+    let pipeline = |to: &str| format!("  {to}: {{ from: raw, to: {to}, dead_letters: dead }}\n");
+    let pipelines = format!("pipelines:\n{}{}", pipeline("a"), pipeline("b"));
+    format!("collector: {{ topic: raw }}\n{topics}{pipelines}{more}\n")
+}
+
+#[test]
+fn workers_on_kafka_share_what_one_node_on_the_journal_could_not_have() {
+    let problems = parse(&two_pipelines(64, "")).unwrap_err();
+    assert!(problems[0].contains("128 partitions to clean"), "{problems:?}");
+    parse(&two_pipelines(64, "kafka: {}")).unwrap();
+    let limited = two_pipelines(16, "kafka: { tasks_max: 47 }");
+    let problems = parse(&limited).unwrap_err();
+    assert!(problems[0].contains("48 tasks"), "{problems:?}");
+    // The collector of this one has no spool.
+    parse(&format!("{limited}log: {{ durability: replicated }}\n")).unwrap();
+}
+
+#[test]
+fn a_collector_that_has_no_spool_is_not_held_to_the_limits_of_its_journal() {
+    let parse = |durability: &str| {
+        parse(&format!(
+            "collector: {{ event_bytes_max: 4 MiB }}\nkafka: {{ record_bytes_max: 6 MiB }}\n\
+             log: {{ durability: {durability}, batch_bytes_max: 6 MiB }}\n"
+        ))
+    };
+    let problems = parse("fsync").unwrap_err();
+    assert!(problems[0].contains("log.batch_bytes_max"), "{problems:?}");
+    parse("replicated").unwrap();
+}
+
+#[test]
+fn dead_letters_are_kept_as_long_on_kafka_as_in_the_journal() {
+    let kept = |text: &str| parse(text).unwrap().kafka.unwrap().dead_letters_retention;
+    assert_eq!(kept("kafka: {}\n"), std::time::Duration::from_secs(30 * 86_400));
+    let told = kept("log: { dead_letters_retention: 7 d }\nkafka: {}\n");
+    assert_eq!(told, std::time::Duration::from_secs(7 * 86_400));
 }
 
 #[test]

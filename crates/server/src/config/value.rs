@@ -93,6 +93,15 @@ impl<'n> Value<'n> {
         self.problems.add(self.name_at, &self.path, message);
     }
 
+    /// Reports the same and what to do about it.
+    pub(crate) fn problem_at_name_with_hint(
+        &self,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) {
+        self.problems.add_with_hint(self.name_at, &self.path, message, hint);
+    }
+
     /// Returns how many keys this section has.
     pub(crate) fn keys(&self) -> usize {
         match &self.node.kind {
