@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use millstream_model::ByteSize;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -45,6 +46,10 @@ const FULL_QUEUE_PAUSE: Duration = Duration::from_millis(5);
 
 /// The longest pause before a lost connection is tried again: a broker that comes back is found.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How many bytes a reader fetches ahead that is for looking, of which many may be open at once. One
+/// batch is fetched whole, whatever its size: at most what is sent to a partition at once.
+const LOOK_AHEAD: ByteSize = ByteSize::kib(128);
 
 /// What a reader may see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +164,16 @@ impl Clients {
             .set("fetch.max.bytes", fetch.to_string())
             .set("message.max.bytes", self.message_bytes_max().to_string())
             .set("fetch.queue.backoff.ms", millis(FULL_QUEUE_PAUSE));
+        client
+    }
+
+    /// A reader of what is committed, for who only looks.
+    pub fn looking_reader(&self) -> ClientConfig {
+        let mut client = self.reader(Isolation::Committed);
+        let ahead = LOOK_AHEAD.min(self.config.fetch_ahead_bytes_max).bytes();
+        client
+            .set("queued.max.messages.kbytes", (ahead >> 10).max(1).to_string())
+            .set("fetch.message.max.bytes", ahead.to_string());
         client
     }
 

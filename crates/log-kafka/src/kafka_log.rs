@@ -17,7 +17,7 @@ use crate::cluster::Cluster;
 use crate::config::{Config, Settings};
 use crate::enqueue::Enqueuer;
 use crate::open::Tasks;
-use crate::reader::{self, KafkaReader};
+use crate::reader::{self, KafkaReader, Purpose};
 
 /// The log on a Kafka cluster.
 #[derive(Debug)]
@@ -71,8 +71,18 @@ impl Log for KafkaLog {
         partition: &TopicPartition,
         from: LogPosition,
     ) -> Result<Box<dyn LogReader>, ReaderError> {
-        let reader = KafkaReader::start(&self.cluster, cx, partition, from).await?;
-        Ok(Box::new(reader))
+        let at = (partition, from);
+        Ok(Box::new(KafkaReader::start(&self.cluster, cx, at, Purpose::Task).await?))
+    }
+
+    async fn looking_reader(
+        &self,
+        cx: &Context,
+        partition: &TopicPartition,
+        from: LogPosition,
+    ) -> Result<Box<dyn LogReader>, ReaderError> {
+        let at = (partition, from);
+        Ok(Box::new(KafkaReader::start(&self.cluster, cx, at, Purpose::Looking).await?))
     }
 
     async fn bounds(

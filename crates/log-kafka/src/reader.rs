@@ -39,6 +39,15 @@ use take::{Held, Taken, take};
 /// is for itself.
 const QUEUE_POLL: Duration = Duration::from_millis(100);
 
+/// What is read for: how much is fetched ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A task, which is to read as fast as the cluster gives.
+    Task,
+    /// Somebody who looks, with many partitions open at once.
+    Looking,
+}
+
 /// Reads one partition of one topic.
 pub(crate) struct KafkaReader {
     cluster: Arc<Cluster>,
@@ -82,8 +91,8 @@ impl KafkaReader {
     pub(crate) async fn start(
         cluster: &Arc<Cluster>,
         cx: &Context,
-        partition: &TopicPartition,
-        from: LogPosition,
+        (partition, from): (&TopicPartition, LogPosition),
+        purpose: Purpose,
     ) -> Result<Self, ReaderError> {
         let observed = observe(cluster, cx, partition).await?;
         observed.check(cluster.log_id, partition, from)?;
@@ -98,6 +107,7 @@ impl KafkaReader {
             wake: Arc::clone(&wake),
             name: name.clone(),
             number,
+            purpose,
         };
         let make = move || making.make(place);
         let consumer = call::run(cx, TaskKind("kafka_reader_start"), make).await?;
@@ -266,12 +276,16 @@ struct Making {
     wake: Arc<Notify>,
     name: String,
     number: i32,
+    purpose: Purpose,
 }
 
 impl Making {
     fn make(self, place: Place) -> Result<BaseConsumer<Observer>, KafkaError> {
         let failed = |error| KafkaError::new("start a reader", error, &self.connection);
-        let client = self.cluster.clients.reader(Isolation::Committed);
+        let client = match self.purpose {
+            Purpose::Task => self.cluster.clients.reader(Isolation::Committed),
+            Purpose::Looking => self.cluster.clients.looking_reader(),
+        };
         let observer = Observer(Arc::clone(&self.connection));
         let mut consumer: BaseConsumer<Observer> =
             client.create_with_context(observer).map_err(failed)?;

@@ -95,6 +95,17 @@ pub trait Log: Debug + Send + Sync {
         from: LogPosition,
     ) -> Result<Box<dyn LogReader>, ReaderError>;
 
+    /// The same for who only looks and may have many partitions open at once: a log that fetches
+    /// ahead fetches little.
+    async fn looking_reader(
+        &self,
+        cx: &Context,
+        partition: &TopicPartition,
+        from: LogPosition,
+    ) -> Result<Box<dyn LogReader>, ReaderError> {
+        self.reader(cx, partition, from).await
+    }
+
     /// Returns the first readable position and the end that a reader may see now.
     async fn bounds(&self, cx: &Context, partition: &TopicPartition)
     -> Result<Bounds, ReaderError>;

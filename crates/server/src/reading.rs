@@ -37,12 +37,12 @@ pub(crate) async fn reader_at(
     offset: Offset,
 ) -> Result<Box<dyn LogReader>, ReaderError> {
     if offset == bounds.start.offset {
-        return log.reader(cx, partition, bounds.start).await;
+        return log.looking_reader(cx, partition, bounds.start).await;
     }
     let guess = LogPosition { offset, ..bounds.end };
-    match log.reader(cx, partition, guess).await {
+    match log.looking_reader(cx, partition, guess).await {
         Err(ReaderError::Position(PositionRefused::OtherHistory { found, .. })) => {
-            log.reader(cx, partition, LogPosition { incarnation: found, ..guess }).await
+            log.looking_reader(cx, partition, LogPosition { incarnation: found, ..guess }).await
         }
         answered => answered,
     }
@@ -65,7 +65,7 @@ pub(crate) async fn reader_near(
         }
     }
     let bounds = log.bounds(cx, partition).await?;
-    Ok((bounds.end.offset, log.reader(cx, partition, bounds.end).await?))
+    Ok((bounds.end.offset, log.looking_reader(cx, partition, bounds.end).await?))
 }
 
 /// Returns the first record that a reader brings; `None` when there is none up to the end.

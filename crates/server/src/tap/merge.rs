@@ -19,7 +19,8 @@ use super::line::{Deleted, Line, Row};
 use super::request::{Request, Until};
 use crate::reading::{each, reader_near};
 
-/// The most bytes of records that a tap holds, all partitions together.
+/// The most bytes of records that a tap holds, all partitions together. Beside it each reader of Kafka
+/// has what it fetched ahead, which is little ([`Log::looking_reader`]), or one batch.
 const HELD_BYTES_MAX: usize = 8 << 20;
 
 /// The least that one fetch of a partition may bring.
