@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use millstream_log::{Assignment, AssignmentEvent};
 use millstream_model::{TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Cancelled, Context, TaskKind, spawn_blocking};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
@@ -60,6 +60,7 @@ impl fmt::Debug for GroupSettings {
 pub struct GroupAssignment {
     events: mpsc::Receiver<AssignmentEvent>,
     handover: Arc<Handover>,
+    trouble: watch::Receiver<Option<String>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -75,12 +76,13 @@ impl GroupAssignment {
         let (sender, events) = mpsc::channel(EVENTS_MAX);
         let handover = Arc::new(Handover::new(&cluster.config));
         let member = Member::new(cluster.clone(), settings, sender, handover.clone());
+        let trouble = member.trouble();
         let thread = thread::Builder::new().name("kafka-member".to_owned());
         let thread = thread.spawn(move || member.run()).map_err(|error| {
             let detail = error.to_string();
             KafkaError::found("start a group member's thread", Reason::Other { detail })
         })?;
-        Ok(Self { events, handover, thread: Some(thread) })
+        Ok(Self { events, handover, trouble, thread: Some(thread) })
     }
 
     /// Leaves the group and waits until the coordinator knows, or `cx` ends.
@@ -117,6 +119,10 @@ impl Assignment for GroupAssignment {
     async fn released(&mut self, _cx: &Context, tasks: &[TaskId]) -> Result<(), Cancelled> {
         self.handover.release(tasks);
         Ok(())
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.clone()
     }
 }
 

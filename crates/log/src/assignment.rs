@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use millstream_model::TaskId;
 use millstream_runtime::{Cancelled, Context};
+use tokio::sync::watch;
 
 /// A change of what this worker owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,11 @@ pub trait Assignment: Send {
 
     /// Ends the revocation of `tasks`: they are drained and committed.
     async fn released(&mut self, cx: &Context, tasks: &[TaskId]) -> Result<(), Cancelled>;
+
+    /// Returns what keeps tasks from being placed here, now and later; `None` while nothing does.
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        watch::Sender::new(None).subscribe()
+    }
 }
 
 /// Every task, assigned once and never revoked: the embedded journal belongs to one process.

@@ -105,8 +105,20 @@ impl fmt::Debug for Group {
 pub struct Placement {
     /// The groups that have not heard from their assignment yet.
     pub unplaced: usize,
+    /// What keeps the tasks of each group from being placed, by the group's name.
+    pub troubles: Vec<(String, watch::Receiver<Option<String>>)>,
     /// What runs, with the name of its group, and what it says, in no special order.
     pub tasks: Vec<(String, watch::Receiver<TaskStatus>)>,
+}
+
+impl Placement {
+    /// Returns the groups of which nothing runs here because their assignment is in trouble, and
+    /// which trouble. One that has tasks may be in trouble too: what that means, the tasks say.
+    pub fn kept_away(&self) -> Vec<(String, String)> {
+        let has_tasks = |name: &String| self.tasks.iter().any(|(group, _)| group == name);
+        let idle = self.troubles.iter().filter(|(name, _)| !has_tasks(name));
+        idle.filter_map(|(name, trouble)| Some((name.clone(), trouble.borrow().clone()?))).collect()
+    }
 }
 
 /// A task that did not end as it was asked to.
@@ -174,7 +186,9 @@ pub struct Worker {
 impl Worker {
     /// Takes groups; nothing starts before [`Worker::run`].
     pub fn new(settings: Settings, groups: Vec<Group>) -> Self {
-        let placement = Placement { unplaced: groups.len(), tasks: Vec::new() };
+        let trouble = |group: &Group| (group.name.clone(), group.assignment.trouble());
+        let troubles = groups.iter().map(trouble).collect();
+        let placement = Placement { unplaced: groups.len(), troubles, tasks: Vec::new() };
         Self { settings, groups, placement: watch::Sender::new(placement) }
     }
 

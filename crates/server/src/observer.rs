@@ -113,7 +113,8 @@ impl Observer {
             (Phase::Opening, _) | (_, None) => vec!["opening: the log recovers".to_owned()],
             (Phase::Draining, _) => vec!["draining: the node stops".to_owned()],
             (Phase::Serving, Some(observed)) => {
-                self.room_reasons().into_iter().chain(observed.task_reasons()).collect()
+                let reasons = self.room_reasons().into_iter().chain(observed.group_reasons());
+                reasons.chain(observed.task_reasons()).collect()
             }
         }
     }
@@ -161,6 +162,14 @@ impl Observed {
             }
         };
         self.grouped_tasks().iter().filter_map(reason).collect()
+    }
+
+    /// Returns which groups keep their tasks from this node, and why.
+    fn group_reasons(&self) -> Vec<String> {
+        let placements = self.placements.iter();
+        let kept_away = placements.flat_map(|placement| placement.borrow().kept_away());
+        let reason = |(group, trouble)| format!("group {group} is not placed yet: {trouble}");
+        kept_away.map(reason).collect()
     }
 
     /// Returns what holds the spool up, which takes events all the same.

@@ -12,14 +12,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceP
 use rdkafka::error::{KafkaError as ClientError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaRespErr;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{GroupSettings, Owned};
 use crate::client::Connection;
 use crate::cluster::Cluster;
 use crate::config::Config;
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Reason};
 
 /// How long one poll of the group waits; a stop is seen that much later.
 const POLL: Duration = Duration::from_millis(100);
@@ -29,6 +29,12 @@ const RELEASE_POLL: Duration = Duration::from_millis(50);
 
 /// How long to wait before joining again after an error.
 const REJOIN_PAUSE: Duration = Duration::from_secs(1);
+
+/// After how long without an error a member is taken to be well again.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// What a member does when something goes wrong, for errors.
+const JOINING: &str = "join a group";
 
 /// What the worker tells the member.
 #[derive(Debug)]
@@ -128,8 +134,14 @@ impl Member {
         let names = cluster.names.clone();
         let connection = Connection::new("member");
         let owned = Mutex::default();
-        let group = Group { settings, names, events, handover, owned, connection };
+        let trouble = watch::Sender::new(None);
+        let group = Group { settings, names, events, handover, owned, connection, trouble };
         Self { cluster, group: Arc::new(group) }
+    }
+
+    /// Returns why the group cannot be joined, now and later.
+    pub(super) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.group.trouble.subscribe()
     }
 
     /// Polls until the assignment is dropped.
@@ -144,8 +156,9 @@ impl Member {
                     protocol = Protocol::Classic;
                 }
                 Err(error) => {
-                    let error = KafkaError::new("join a group", error, &self.group.connection);
+                    let error = KafkaError::new(JOINING, error, &self.group.connection);
                     tracing::warn!(%error, "a group cannot be joined; it is tried again");
+                    self.group.show(Some(error.to_string()));
                     self.group.lose_all();
                     self.group.handover.pause();
                 }
@@ -163,12 +176,23 @@ impl Member {
             self.group.settings.topics.iter().map(|topic| names.topic(topic)).collect();
         let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;
+        let mut quiet_since = Instant::now();
         while !self.group.handover.is_stopped() {
             match consumer.poll(POLL) {
                 // Partitions are paused at once, but a record may slip in before that.
-                None | Some(Ok(_)) => {}
+                None | Some(Ok(_)) => {
+                    let trouble = self.group.silent_trouble();
+                    if trouble.is_some() || quiet_since.elapsed() >= QUIET {
+                        self.group.show(trouble);
+                    }
+                }
                 Some(Err(error)) if is_final(&error) => return Err(error),
-                Some(Err(error)) => tracing::debug!(%error, "a group member's poll"),
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "a group member's poll");
+                    quiet_since = Instant::now();
+                    let error = KafkaError::new(JOINING, error, &self.group.connection);
+                    self.group.show(Some(error.to_string()));
+                }
             }
         }
         Ok(())
@@ -209,11 +233,27 @@ struct Group {
     handover: Arc<Handover>,
     owned: Mutex<Owned>,
     connection: Arc<Connection>,
+    /// Why the group cannot be joined, for whoever looks.
+    trouble: watch::Sender<Option<String>>,
 }
 
 impl Group {
     fn owned(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, trouble: Option<String>) {
+        self.trouble.send_if_modified(|shown| {
+            let is_new = *shown != trouble;
+            *shown = trouble;
+            is_new
+        });
+    }
+
+    /// Returns what is wrong with the connection, which polls do not say.
+    fn silent_trouble(&self) -> Option<String> {
+        let trouble = self.connection.trouble()?;
+        Some(KafkaError::found(JOINING, Reason::from(trouble)).to_string())
     }
 
     /// Tells the worker; waits while it has too many changes to deal with.
@@ -253,6 +293,9 @@ impl Group {
             tracing::warn!(%error, "partitions of a group were not taken over");
             return;
         }
+        // The coordinator answers.
+        self.connection.on_success();
+        self.show(None);
         let tasks = self.owned().take(self.partitions(list));
         if !tasks.is_empty() {
             self.tell(AssignmentEvent::Assigned(tasks));

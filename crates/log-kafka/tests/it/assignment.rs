@@ -164,3 +164,24 @@ fn a_group_of_the_classic_protocol_serves_where_brokers_have_no_other() -> Resul
         Config { session_time_max: Duration::from_secs(6), ..broker::config(&cluster.bootstrap()) };
     block_on(moves_with_consent(&config))
 }
+
+#[test]
+fn a_group_that_cannot_be_joined_says_why_until_it_can() -> Result<()> {
+    let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
+    let mut cluster = kafka.start(&kafka::Config::default())?;
+    let config = broker::config(&cluster.bootstrap());
+    block_on(async {
+        let cx = Context::background().with_timeout(TEST_TIME_MAX);
+        let log = log(&cx, &config).await?;
+        cluster.broker(0).kill()?;
+        let mut worker = Worker::join(&log)?;
+        let mut trouble = worker.assignment.trouble();
+        let told = cx.run(trouble.wait_for(Option::is_some)).await??.clone();
+        let told = told.unwrap_or_default();
+        ensure!(told.contains("join a group") && told.contains("kafka.brokers"), "{told}");
+        cluster.start()?;
+        worker.until_it_owns(&cx, 4).await?;
+        ensure!(trouble.borrow().is_none(), "{:?}", *trouble.borrow());
+        Ok(())
+    })
+}

@@ -41,6 +41,24 @@ impl Assignment for Scripted {
     }
 }
 
+/// Another assignment, and what a test says is its trouble.
+struct Troubled(Box<dyn Assignment>, watch::Receiver<Option<String>>);
+
+#[async_trait]
+impl Assignment for Troubled {
+    async fn next(&mut self, cx: &Context) -> Result<AssignmentEvent, Cancelled> {
+        self.0.next(cx).await
+    }
+
+    async fn released(&mut self, cx: &Context, tasks: &[TaskId]) -> Result<(), Cancelled> {
+        self.0.released(cx, tasks).await
+    }
+
+    fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.1.clone()
+    }
+}
+
 fn ids(names: &[&str]) -> Vec<TaskId> {
     names.iter().map(|name| TaskId::new(name).expect("a legal id")).collect()
 }
@@ -263,4 +281,33 @@ async fn a_task_that_cannot_be_made_is_named() {
     let (errors, ()) = tokio::join!(worker.run(&cx), script);
     let [error @ WorkerError::Make { task, .. }] = errors.as_slice() else { panic!("{errors:?}") };
     assert_eq!((task.as_str(), error.class()), ("a", ErrorClass::Invalid));
+}
+
+#[tokio::test]
+async fn a_group_without_tasks_says_what_keeps_them_away() {
+    let (group, events, _released, says) = scripted(Grouping::Each);
+    let trouble = watch::Sender::new(None);
+    let assignment = Box::new(Troubled(group.assignment, trouble.subscribe()));
+    let (cx, group) = (Context::background(), Group { assignment, ..group });
+    let worker = Worker::new(Settings { threads: 1 }, vec![group]);
+    let placement = worker.placement();
+    let kept_away = || placement.borrow().kept_away();
+    let script = async {
+        assert_eq!(kept_away(), [], "it may be that others have all tasks");
+        trouble.send_replace(Some("not permitted".to_owned()));
+        assert_eq!(kept_away(), [("scripted".to_owned(), "not permitted".to_owned())]);
+        events.send(AssignmentEvent::Assigned(ids(&["a"]))).await.expect("it runs");
+        hear(&says, 1).await;
+        let mut placed = placement.clone();
+        placed.wait_for(|placement| placement.tasks.len() == 1).await.expect("it runs");
+        assert_eq!(kept_away(), [], "what trouble means to a task, the task says");
+        events.send(AssignmentEvent::Lost(ids(&["a"]))).await.expect("it runs");
+        placed.wait_for(|placement| placement.tasks.is_empty()).await.expect("it runs");
+        assert_eq!(kept_away().len(), 1);
+        trouble.send_replace(None);
+        assert_eq!(kept_away(), []);
+        cx.cancel();
+    };
+    let (errors, ()) = tokio::join!(worker.run(&cx), script);
+    assert!(errors.is_empty(), "{errors:?}");
 }
