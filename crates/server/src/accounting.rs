@@ -25,6 +25,10 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+mod spool;
+
+pub(crate) use spool::SpoolLine;
+
 /// What the tasks of one pipeline, or of one partition of it, did since they began.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tally {
@@ -210,6 +214,9 @@ pub(crate) struct Books {
     /// One line for each sink, and for each pipeline without one.
     #[serde(rename = "books")]
     pub(crate) lines: Vec<Line>,
+    /// The books of the asked node's spool, where Kafka is the log and the node has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) spool: Option<SpoolLine>,
     /// What does not add up, for people; empty when balanced.
     pub(crate) faults: Vec<String>,
 }
@@ -243,7 +250,7 @@ pub(crate) fn reconcile(facts: &Facts) -> Books {
             ));
         }
     }
-    Books { balanced: faults.is_empty(), lines, faults }
+    Books { balanced: faults.is_empty(), lines, spool: None, faults }
 }
 
 fn check_pipeline(pipeline: &PipelineFacts, faults: &mut Vec<String>) {

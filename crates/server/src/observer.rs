@@ -24,7 +24,7 @@ use crate::orphans::Orphan;
 use crate::presence::NodeInfo;
 use crate::role::spool::GROUP;
 use crate::status::{DeadLetters, PartitionRow, Status, TaskRow, TopicRow};
-use crate::survey::{SurveyError, partitions, survey};
+use crate::survey::{SurveyError, partitions, survey, survey_spool};
 
 /// How long a log elsewhere is asked for its topics before what is known is shown without them.
 const TOPICS_TIME_MAX: Duration = Duration::from_secs(2);
@@ -257,9 +257,21 @@ impl Observed {
         Ok(TopicRow { name: name.to_owned(), partitions: rows })
     }
 
-    /// Draws up the books, tables first.
+    /// Draws up the books, tables first; before them those of the spool, so that what is forwarded
+    /// meanwhile is seen at least once.
     pub(crate) async fn books(&self, cx: &Context) -> Result<Books, SurveyError> {
-        Ok(reconcile(&survey(cx, &*self.log, Some(&self.lake), &self.flow).await?))
+        let spool = match self.spool() {
+            Some(journal) => Some(survey_spool(cx, journal, &self.flow).await?),
+            None => None,
+        };
+        let mut books = reconcile(&survey(cx, &*self.log, Some(&self.lake), &self.flow).await?);
+        spool.into_iter().for_each(|spool| books.add_spool(spool));
+        Ok(books)
+    }
+
+    /// Returns the journal, where it is a spool.
+    fn spool(&self) -> Option<&Journal> {
+        self.journal.as_ref().filter(|_| !self.log.admin().is_gapless())
     }
 
     /// Returns the newest dead letters.

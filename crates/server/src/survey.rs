@@ -17,6 +17,7 @@ use millstream_model::{
 };
 use millstream_pipeline::Counts;
 use millstream_pipeline::counts::{Beginning, BeginningError, CountsError, records_before};
+use millstream_pipeline::spool::PositionError;
 use millstream_runtime::Context;
 use thiserror::Error;
 
@@ -25,6 +26,9 @@ use crate::data_dir::DataDir;
 use crate::flow::{Flow, FlowPipeline, FlowSink, sink_task, topic_name};
 
 mod counting;
+mod spool;
+
+pub(crate) use spool::survey_spool;
 
 use counting::{Budget, Place, count, count_behind};
 
@@ -73,6 +77,15 @@ pub(crate) enum SurveyError {
         #[source]
         source: BeginningError,
     },
+    /// How far a spool has come is not readable.
+    #[error("position of task {task}")]
+    Spool {
+        /// The task.
+        task: String,
+        /// Why.
+        #[source]
+        source: PositionError,
+    },
     /// The log does not say how many records an offset stands for.
     #[error("offsets of this log do not count records")]
     Gaps,
@@ -90,6 +103,7 @@ impl Classify for SurveyError {
             Self::Log(error) => error.class(),
             Self::Counts { source, .. } => source.class(),
             Self::Beginning { source, .. } => source.class(),
+            Self::Spool { source, .. } => source.class(),
             Self::Gaps => ErrorClass::Invalid,
             Self::Lake(error) => error.class(),
             Self::Name(_) => ErrorClass::Corrupt,

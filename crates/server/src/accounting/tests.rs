@@ -232,3 +232,19 @@ fn what_was_before_a_sink_began_is_what_remains_where_nobody_knows_it() {
     facts.sinks[0].waiting = Some(Waiting { records: 36, is_all: true, before_is_known: false });
     assert!(!reconcile(&facts).balanced, "more than was ever written");
 }
+
+#[test]
+fn what_a_spool_accepted_is_forwarded_refused_or_waits() {
+    let spool = SpoolLine { accepted: 100, forwarded: 70, refused: 2, waiting: 25, before: 3 };
+    let check = |spool: SpoolLine, expected: &str| {
+        let mut books = reconcile(&facts());
+        books.add_spool(spool);
+        let faults = books.faults.join("; ");
+        assert_eq!(books.balanced, expected.is_empty(), "{faults}");
+        assert!(faults.contains(expected), "{faults}");
+        assert_eq!(books.in_flight(), 15 + spool.waiting);
+    };
+    check(spool, "");
+    check(SpoolLine { forwarded: 69, ..spool }, "99 are accounted for: 1 missing");
+    check(SpoolLine { waiting: 26, ..spool }, "101 are accounted for: 1 too many");
+}

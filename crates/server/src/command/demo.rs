@@ -121,7 +121,7 @@ async fn wait_until_stored(cx: &Context, node: &NodeInfo) -> Result<Duration, Fa
             .get_json(cx, node.admin, "/api/v1/reconcile")
             .await
             .map_err(|error| Failure::new(Code::Unavailable, error))?;
-        let in_flight: u64 = books.lines.iter().map(|line| line.in_flight).sum();
+        let in_flight = books.in_flight();
         most = most.max(in_flight);
         let shown = progress.get_or_insert_with(|| Progress::start("storing", most.max(1)));
         if in_flight == 0 {

@@ -3,7 +3,7 @@
 use millstream_model::Classify as _;
 use millstream_runtime::Context;
 
-use crate::accounting::{Books, Line, reconcile};
+use crate::accounting::{Books, Line, SpoolLine, reconcile};
 use crate::cli::{Format, Global, ReconcileArgs};
 use crate::client::Client;
 use crate::command::{ANSWER_TIME_MAX, find_node, offline};
@@ -91,6 +91,9 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
     for line in &books.lines {
         out.push_str(&equation(line));
     }
+    if let Some(spool) = &books.spool {
+        out.push_str(&spool_equation(spool));
+    }
     for audit in audits {
         out.push_str(&audit.text());
     }
@@ -99,6 +102,20 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
     }
     out.push_str(if books.balanced { "balanced\n" } else { "NOT balanced\n" });
     out
+}
+
+/// The lines above begin with what is in Kafka; this is what comes before them.
+fn spool_equation(spool: &SpoolLine) -> String {
+    let SpoolLine { accepted, forwarded, refused, waiting, before } = *spool;
+    let sign = if accepted == spool.accounted() { "=" } else { "≠" };
+    let (late, gone) = match before {
+        0 => ("", String::new()),
+        _ => (" + before it began", format!(" + {before}")),
+    };
+    format!(
+        "spool of this node, before Kafka: accepted {sign} forwarded + refused + waiting{late}: \
+         {accepted} {sign} {forwarded} + {refused} + {waiting}{gone}\n"
+    )
 }
 
 fn equation(line: &Line) -> String {

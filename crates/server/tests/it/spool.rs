@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
+use serde_json::json;
 
 use crate::quickstart::{kafka_and_lake, routed_by_user};
 use crate::sandbox::{Output, Sandbox, alone};
@@ -38,6 +39,17 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
         tasks.iter().filter_map(|task| task["counts"]["written"].as_u64()).sum()
     };
     sandbox.wait_until("40 are forwarded", PATIENCE, |sandbox| forwarded(sandbox) == 40);
+    let books = |sandbox: &Sandbox| sandbox.run(&["reconcile", "--format", "json"]).json();
+    let line = |accepted: u64, forwarded: u64, waiting: u64| {
+        json!({
+            "accepted": accepted, "forwarded": forwarded, "refused": 0, "waiting": waiting,
+            "before": 0,
+        })
+    };
+    sandbox.wait_until("the journal knows it", PATIENCE, |sandbox| {
+        books(sandbox)["spool"] == line(40, 40, 0)
+    });
+    assert_eq!(books(&sandbox)["books"][0]["accepted"], 40);
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 
     // A cluster that knows nothing of what this journal has forwarded.
@@ -47,6 +59,10 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
         let tasks = sandbox.spool_tasks();
         tasks.len() == 4 && tasks.iter().all(|task| task["state"] == "failed")
     });
+    assert_eq!(sandbox.post(r#"{"event":"e","user_id":"u0"}"#).0, 200);
+    let found = books(&sandbox);
+    assert_eq!(found["spool"], line(41, 40, 1));
+    assert_eq!(found["books"][0]["accepted"], 0, "Kafka has none of them: {found}");
     let (status, reasons) = sandbox.get("/readyz");
     assert_eq!(status, 503, "{reasons}");
     assert!(reasons.contains("millstream spool replay"), "{reasons}");
@@ -56,7 +72,7 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
     assert_eq!(allowed.code, 0, "{}", allowed.stderr);
     assert_eq!(allowed.stdout.matches("goes on at offset 0").count(), 4, "{}", allowed.stdout);
     sandbox.start();
-    sandbox.wait_until("40 are forwarded again", PATIENCE, |sandbox| forwarded(sandbox) == 40);
+    sandbox.wait_until("41 are forwarded again", PATIENCE, |sandbox| forwarded(sandbox) == 41);
     assert_eq!(sandbox.get("/readyz").0, 200);
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 }
