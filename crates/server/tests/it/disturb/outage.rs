@@ -33,11 +33,6 @@ const AROUND: Duration = Duration::from_secs(2);
 /// The least that is waited for what was posted to arrive; a long outage takes longer.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Kafka's own default: a broker that restarts alone looks for transactions that took too long only
-/// when its partitions have a leader again. Before, Kafka 4.3.1 forgets to end them.
-const PROPERTIES: [(&str, &str); 1] =
-    [("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000")];
-
 /// How many events of each key are posted, each with the next number.
 #[derive(Debug, Default)]
 struct Posted([AtomicU64; CLIENTS]);
@@ -109,9 +104,7 @@ fn an_outage_of_kafka_refuses_nothing_and_keeps_the_order_of_each_key() {
     let seconds = number_from_env("MILLSTREAM_OUTAGE_SECONDS", OUTAGE_SECONDS);
     let outage = Duration::from_secs(seconds);
     println!("Kafka is away for {outage:?}");
-    let properties = PROPERTIES.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let config = Config { properties: properties.into(), ..Config::default() };
-    let mut cluster = kafka.start(&config).unwrap();
+    let mut cluster = kafka.start(&Config::default()).unwrap();
     let lake = tempfile::tempdir().unwrap();
     let brokers = cluster.bootstrap();
     let on_kafka = kafka_and_lake(&brokers, lake.path(), "");
