@@ -10,6 +10,7 @@ use millstream_model::{Classify, ErrorClass};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use thiserror::Error;
 
+use crate::call::CallError;
 use crate::client::Connection;
 
 mod reason;
@@ -50,6 +51,18 @@ impl KafkaError {
     pub fn into_io(self) -> io::Error {
         io::Error::new(self.reason.io_kind(), self)
     }
+}
+
+/// Tells whether one error of a chain says that no broker answers now, and nothing else: not that
+/// brokers refuse us. The errors of the log's contract that hold one of ours are looked into.
+pub fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
+    let called = || match error.downcast_ref::<CallError>()? {
+        CallError::Kafka(error) => Some(error),
+        CallError::Cancelled(_) => None,
+    };
+    let held = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<KafkaError>();
+    let found = error.downcast_ref::<KafkaError>().or_else(called).or_else(held);
+    found.is_some_and(|found| found.reason.is_away())
 }
 
 /// Returns librdkafka's code; the wrapper keeps that of an administrative call to itself.

@@ -27,5 +27,5 @@ mod writer;
 
 pub use call::CallError;
 pub use config::{Config, Settings};
-pub use error::KafkaError;
+pub use error::{KafkaError, is_away};
 pub use kafka_log::KafkaLog;

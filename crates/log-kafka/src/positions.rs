@@ -33,6 +33,7 @@ use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::NewTopic;
 use crate::ffi::partition_list::metadata;
 
+mod held;
 pub(crate) mod identity;
 pub(crate) mod record;
 mod table;
@@ -68,6 +69,8 @@ pub(crate) struct Positions {
     reads: Semaphore,
     /// What earlier reads brought, with their clients.
     idle: Mutex<Vec<Table>>,
+    /// What held back earlier reads.
+    watch: held::Watch,
 }
 
 /// The positions topic as it is now.
@@ -96,7 +99,8 @@ pub(crate) struct Group {
 impl Positions {
     /// Builds what reads the positions of a cluster's tasks.
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        Self { cluster, reads: Semaphore::new(READS_MAX), idle: Mutex::default() }
+        let (reads, watch) = (Semaphore::new(READS_MAX), held::Watch::default());
+        Self { cluster, reads, idle: Mutex::default(), watch }
     }
 
     /// Returns how long reading may take: a stranger's transaction may have to time out first.
@@ -192,7 +196,9 @@ impl Positions {
     ) -> Result<T, CallError> {
         let this = self.clone();
         let deadline = Instant::now() + self.time_max();
-        let deadline = cx.deadline().map_or(deadline, |theirs| theirs.min(deadline));
+        // Earlier than the caller gives up, so that it hears why.
+        let theirs = cx.deadline().and_then(|theirs| theirs.checked_sub(held::ASK_TIME_MAX));
+        let deadline = theirs.map_or(deadline, |theirs| theirs.min(deadline));
         let _permit = self.permit(cx).await?;
         let work = move || {
             let idle = || this.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -202,7 +208,10 @@ impl Positions {
                 Some(table) => table,
                 None => Table::new(&this.cluster)?,
             };
-            table.read(topic.id, &partitions, deadline)?;
+            let began = Instant::now();
+            if let Err(error) = table.read(topic.id, &partitions, deadline) {
+                return Err(this.watch.explain(&this.cluster, began, table.missed(), error));
+            }
             let answer = answer(&table);
             let mut idle = idle();
             if idle.len() < READS_MAX {

@@ -79,6 +79,27 @@ pub enum Reason {
         /// What the client said.
         detail: String,
     },
+    /// A transaction is open for longer than any may be: Kafka lost its end marker.
+    #[error(
+        "a transaction holds {topic}-{partition} at offset {offset} for {seconds} s and does not end: \
+         its time-out has passed, the brokers lost its end marker. Find its producer with \
+         `kafka-transactions.sh --bootstrap-server {brokers} describe-producers --topic {topic} \
+         --partition {partition}`; if its records may go, end it with `kafka-transactions.sh \
+         --bootstrap-server {brokers} abort --topic {topic} --partition {partition} --start-offset \
+         {offset}`. They may have been committed: see docs/reference/kafka.md first"
+    )]
+    NeverEnds {
+        /// Where to reach the cluster.
+        brokers: String,
+        /// The topic, as Kafka names it.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The transaction's first offset.
+        offset: i64,
+        /// How long that was seen.
+        seconds: u64,
+    },
     /// What is stored in the cluster is no record of ours.
     #[error("stored data is corrupt ({detail})")]
     Corrupt {
@@ -143,6 +164,14 @@ impl Reason {
         }
     }
 
+    /// Tells whether nobody answers: the cluster may come back by itself.
+    pub(super) fn is_away(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::CoordinatorAway { .. } | Self::TimedOut { .. }
+        )
+    }
+
     /// Returns the nearest kind of I/O error.
     pub(super) fn io_kind(&self) -> io::ErrorKind {
         match self {
@@ -152,7 +181,7 @@ impl Reason {
             Self::CoordinatorAway { .. } => io::ErrorKind::NotConnected,
             Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
             Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
-            Self::TimedOut { .. } => io::ErrorKind::TimedOut,
+            Self::TimedOut { .. } | Self::NeverEnds { .. } => io::ErrorKind::TimedOut,
             Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             Self::Fenced { .. } | Self::Other { .. } => io::ErrorKind::Other,
         }

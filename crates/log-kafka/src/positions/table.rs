@@ -16,13 +16,14 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::Instant;
 
+use super::held::Missed;
 use super::record::{Key, Malformed, TaskRecord, decode_position};
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
 
 /// What was being done when a call failed.
-const READING: &str = "read the positions topic";
+pub(super) const READING: &str = "read the positions topic";
 
 /// How long one poll waits for records.
 const POLL: Duration = Duration::from_millis(20);
@@ -57,6 +58,8 @@ pub(crate) struct Table {
     connection: std::sync::Arc<Connection>,
     id: Option<TopicId>,
     parts: BTreeMap<i32, Part>,
+    /// What the last read did not reach.
+    missed: Vec<Missed>,
 }
 
 /// How far a partition must be read, and from where.
@@ -84,6 +87,7 @@ impl Table {
             connection: connection.clone(),
             id: None,
             parts: BTreeMap::new(),
+            missed: Vec::new(),
         })
     }
 
@@ -94,6 +98,7 @@ impl Table {
         partitions: &[i32],
         deadline: Instant,
     ) -> Result<(), KafkaError> {
+        self.missed.clear();
         if self.id != Some(id) {
             self.parts.clear();
             self.id = Some(id);
@@ -112,11 +117,17 @@ impl Table {
         let unassigned = self.committed.unassign().map_err(|error| self.error(error));
         if read.is_err() {
             // What was applied in part is read again: in doubt, from the beginning.
-            for stretch in &behind {
-                self.parts.remove(&stretch.partition);
+            for Stretch { partition, high, .. } in behind {
+                self.parts.remove(&partition);
+                self.missed.push(Missed { partition, high });
             }
         }
         read.and(unassigned)
+    }
+
+    /// Returns what the last read did not reach, after an error.
+    pub(crate) fn missed(&self) -> &[Missed] {
+        &self.missed
     }
 
     /// Returns what is known of the tasks of one partition.

@@ -5,19 +5,25 @@
 //! leader's: brokers say where an epoch ended, so any of these tells a history that was cut.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_log::{Bounds, PositionRefused, ReaderError, check};
 use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicPartition};
 use millstream_runtime::{Context, TaskKind};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tokio::time::Instant;
 
 use crate::call::{self, CallError};
 use crate::client::Isolation;
 use crate::cluster::Cluster;
-use crate::error::Reason;
+use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::{EpochOffset, list_offsets};
 
 /// How often it is asked again when a topic is created anew meanwhile.
 const ATTEMPTS_MAX: usize = 3;
+
+/// How long to wait before asking for a partition's leader again.
+const LEADER_PAUSE: Duration = Duration::from_millis(50);
 
 /// An offset with the leader epoch that belongs to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,15 +152,29 @@ async fn offsets(
     cx: &Context,
     partition: &TopicPartition,
 ) -> Result<(EpochOffset, EpochOffset), CallError> {
-    let (name, number) = (cluster.names.topic(&partition.topic), number(partition));
-    let asking = Arc::clone(cluster);
-    let ask = move || {
-        let time_max = asking.config.request_time_max;
-        let of = (name.as_str(), number);
-        let found = list_offsets(asking.native(), of, Isolation::Committed, time_max);
-        asking.outcome("ask for the bounds", found)
-    };
-    call::run(cx, TaskKind("kafka_bounds"), ask).await
+    let deadline = Instant::now() + cluster.config.request_time_max;
+    loop {
+        let (name, number) = (cluster.names.topic(&partition.topic), number(partition));
+        let asking = Arc::clone(cluster);
+        let ask = move || {
+            let time_max = asking.config.request_time_max;
+            let of = (name.as_str(), number);
+            let found = list_offsets(asking.native(), of, Isolation::Committed, time_max);
+            asking.outcome("ask for the bounds", found)
+        };
+        match call::run(cx, TaskKind("kafka_bounds"), ask).await {
+            // The leader of a topic that was just made, or of a broker that just started, is known
+            // to the brokers one after the other.
+            Err(CallError::Kafka(error)) if is_moving(&error) && Instant::now() < deadline => {
+                cx.sleep(LEADER_PAUSE).await?;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+fn is_moving(error: &KafkaError) -> bool {
+    matches!(error.code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
 }
 
 /// Returns the number of a partition as Kafka counts.

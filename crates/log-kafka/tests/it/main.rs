@@ -6,6 +6,7 @@ mod broker;
 mod conformance;
 mod damaged;
 mod errors;
+mod hanging;
 mod tasks;
 mod topics;
 

@@ -28,17 +28,17 @@ use crate::{block_on, broker};
 const TEST_TIME_MAX: Duration = Duration::from_secs(120);
 
 /// How long one call of a plain client may take.
-const CALL_TIME_MAX: Duration = Duration::from_secs(20);
+pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// A log with a topic `events`, and a task that reads it.
-struct Stage {
-    cx: Context,
-    config: Config,
+pub(crate) struct Stage {
+    pub(crate) cx: Context,
+    pub(crate) config: Config,
     log: KafkaLog,
 }
 
 impl Stage {
-    async fn start(config: Config) -> Result<Self> {
+    pub(crate) async fn start(config: Config) -> Result<Self> {
         let cx = Context::background().with_timeout(TEST_TIME_MAX);
         let log = broker::connect(&cx, &config).await?;
         let one = TopicConfig { partitions: 1, kind: TopicKind::Events, retention: None };
@@ -50,12 +50,12 @@ impl Stage {
         TopicPartition::new(TopicName::new("events").expect("a legal name"), 0)
     }
 
-    fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         let task = TaskId::new("app.pipeline.clean.0").expect("a legal id");
         Owner { task, inputs: vec![self.events()], renamed_from: None }
     }
 
-    async fn open(&self) -> Result<Opened, OpenError> {
+    pub(crate) async fn open(&self) -> Result<Opened, OpenError> {
         self.log.open(&self.cx, &self.owner()).await
     }
 
@@ -81,7 +81,7 @@ impl Stage {
     }
 
     /// A task that has consumed one record and says so.
-    async fn begun(&self) -> Result<Opened> {
+    pub(crate) async fn begun(&self) -> Result<Opened> {
         self.append(&["a"]).await?;
         let mut opened = self.open().await?;
         let (_, consumed) = self.consumed().await?;
@@ -90,11 +90,11 @@ impl Stage {
         Ok(opened)
     }
 
-    fn name(&self, name: &str) -> String {
+    pub(crate) fn name(&self, name: &str) -> String {
         format!("{}{name}", self.config.topic_prefix)
     }
 
-    fn client(&self) -> ClientConfig {
+    pub(crate) fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", self.config.brokers.join(","));
         client
