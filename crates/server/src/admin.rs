@@ -27,6 +27,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use metrics_exporter_prometheus::PrometheusHandle;
+use millstream_model::{Classify, ErrorClass};
 use millstream_runtime::{Clock, Context};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -117,6 +118,7 @@ async fn healthz(State(shared): State<Shared>) -> Response {
         "phase": shared.observer.phase().as_str(),
         "ready": reasons.is_empty(),
         "reasons": reasons,
+        "notes": shared.observer.notes(),
         "orphans": shared.observer.orphans(),
         "tasks": tasks,
     });
@@ -139,8 +141,8 @@ async fn node(State(shared): State<Shared>) -> Response {
 async fn status(State(shared): State<Shared>) -> Response {
     let Some(observed) = shared.observer.observed() else { return opening() };
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
-    let (reasons, orphans) = (shared.observer.reasons(), shared.observer.orphans());
-    answer(observed.status(&cx, reasons, orphans).await)
+    let (said, orphans) = (shared.observer.said(), shared.observer.orphans());
+    answer(observed.status(&cx, said, orphans).await)
 }
 
 async fn reconcile(State(shared): State<Shared>) -> Response {
@@ -167,17 +169,32 @@ async fn list_topics(State(shared): State<Shared>) -> Response {
 async fn list_lag(State(shared): State<Shared>) -> Response {
     let Some(observed) = shared.observer.observed() else { return opening() };
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
-    let log = Arc::clone(&observed.log);
-    let rows = lag::list(&cx, log, &observed.flow, Clock::system()).await;
+    let rows = lag::list(&cx, observed.lag_of(), Clock::system()).await;
     answer(rows.map(|rows| lag::with_states(rows, &observed.task_rows())))
 }
 
-fn answer<T: serde::Serialize, E: Into<anyhow::Error>>(result: Result<T, E>) -> Response {
+fn answer<T, E>(result: Result<T, E>) -> Response
+where
+    T: serde::Serialize,
+    E: std::error::Error + Classify + Send + Sync + 'static,
+{
     match result {
         Ok(value) => Json(value).into_response(),
         Err(error) => {
-            let detail = format!("{:#}", error.into());
-            problem(StatusCode::INTERNAL_SERVER_ERROR, &detail)
+            let status = status_of(error.class());
+            problem(status, &format!("{:#}", anyhow::Error::new(error)))
+        }
+    }
+}
+
+/// What passes by itself is no fault of the node.
+fn status_of(class: ErrorClass) -> StatusCode {
+    match class {
+        ErrorClass::Transient | ErrorClass::Overloaded | ErrorClass::Cancelled => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        ErrorClass::Invalid | ErrorClass::Corrupt | ErrorClass::Bug => {
+            StatusCode::INTERNAL_SERVER_ERROR
         }
     }
 }

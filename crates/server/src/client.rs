@@ -19,6 +19,9 @@ use thiserror::Error;
 /// The largest answer that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 
+/// How much of an error's text is shown.
+const TEXT_CHARS_MAX: usize = 1000;
+
 /// How long a connection may take to come about.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -215,7 +218,11 @@ fn unanswered(uri: &str, source: hyper_util::client::legacy::Error) -> ClientErr
 }
 
 fn refused(uri: String, status: StatusCode, body: &[u8]) -> ClientError {
-    let body = String::from_utf8_lossy(body).chars().take(500).collect();
+    // A problem as RFC 9457 has it says in `detail` what is for people.
+    let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
+    let text = detail.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
+    let body = text.chars().take(TEXT_CHARS_MAX).collect();
     ClientError::Refused { uri, status, body }
 }
 

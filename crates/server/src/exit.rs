@@ -53,6 +53,13 @@ pub(crate) struct Failure {
     hint: Option<String>,
 }
 
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:#}", self.error)?;
+        self.hint.as_ref().map_or(Ok(()), |hint| write!(f, " ({hint})"))
+    }
+}
+
 impl Failure {
     /// Builds a failure.
     pub(crate) fn new(code: Code, error: impl Into<anyhow::Error>) -> Self {
@@ -98,6 +105,11 @@ impl Failure {
     #[must_use]
     pub(crate) fn with_hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
+    }
+
+    /// Tells whether a cluster does not answer, so that waiting may be all it takes.
+    pub(crate) fn is_away(&self) -> bool {
+        self.error.chain().any(millstream_log_kafka::is_away)
     }
 
     /// Returns the exit code.

@@ -1,30 +1,41 @@
 //! How far each task is behind: in records, and in seconds since the next one was accepted.
 //!
-//! It asks the log alone, so that the answer is the same whichever node owns a task, and also when
+//! It asks the logs alone, so that the answer is the same whichever node owns a task, and also when
 //! none runs. A position is read before the end it is measured against: what comes meanwhile shows
 //! as not yet read, and nothing is ever below zero.
+//!
+//! A cluster may be away, or hold one partition back, while all else can be told. So each row is
+//! looked up by itself and within a bound; one that cannot be says why, and spoils no other.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use millstream_log::{AdminError, Log, PositionRefused, ReaderError};
 use millstream_model::{Classify, ErrorClass, LogPosition, Offset, TaskId, TopicPartition};
+use millstream_pipeline::spool::local_task;
 use millstream_runtime::task::TaskError;
 use millstream_runtime::{Clock, Context, TaskKind, spawn_blocking};
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use crate::flow::{Flow, sink_task};
+use crate::flow::{APP, Flow, sink_task};
 use crate::reading::{each, first_record};
 use crate::status::{InputRow, LagRow, TaskRow, Unit};
 use crate::survey::partitions;
 
+/// How long it may take to find out which tasks the log knows beyond the flow's.
+const TASKS_TIME_MAX: Duration = Duration::from_secs(3);
+
+/// How long one row may take.
+const ROW_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// How long all rows may take: those whose turn comes later are not known.
+const ROWS_TIME_MAX: Duration = Duration::from_secs(6);
+
 /// Why the lag is not known.
 #[derive(Debug, Error)]
 pub(crate) enum LagError {
-    /// The log could not be read.
-    #[error("read the log")]
-    Log(#[from] ReaderError),
     /// The log does not say which tasks it knows.
     #[error("list the tasks of the log")]
     Tasks(#[from] AdminError),
@@ -39,7 +50,6 @@ pub(crate) enum LagError {
 impl Classify for LagError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Log(error) => error.class(),
             Self::Tasks(error) => error.class(),
             Self::Flow(_) => ErrorClass::Corrupt,
             Self::Thread(_) => ErrorClass::Bug,
@@ -47,9 +57,21 @@ impl Classify for LagError {
     }
 }
 
+/// Whose tasks are asked for.
+#[derive(Debug)]
+pub(crate) struct Asked<'f> {
+    /// The log that they read.
+    pub(crate) log: Arc<dyn Log>,
+    /// The collector's journal, where it is forwarded to that log.
+    pub(crate) spool: Option<Arc<dyn Log>>,
+    /// Which there are.
+    pub(crate) flow: &'f Flow,
+}
+
 /// One input of one task.
 #[derive(Debug, Clone)]
 struct Subject {
+    log: Arc<dyn Log>,
     task: TaskId,
     role: &'static str,
     input: TopicPartition,
@@ -67,14 +89,13 @@ struct Behind {
 /// Returns how far every task of the flow is behind, and those that left it.
 pub(crate) async fn list(
     cx: &Context,
-    log: Arc<dyn Log>,
-    flow: &Flow,
+    asked: Asked<'_>,
     clock: Clock,
 ) -> Result<Vec<LagRow>, LagError> {
-    let subjects = subjects(flow)?;
-    let (cx, runtime) = (cx.clone(), Handle::current());
+    let subjects = subjects(&asked)?;
+    let (cx, log, runtime) = (cx.clone(), asked.log, Handle::current());
     // A log reads its files inline: not on a thread that serves others.
-    let look = move || runtime.block_on(look(&cx, &*log, subjects, &clock));
+    let look = move || runtime.block_on(look(&cx, &log, subjects, &clock));
     spawn_blocking(TaskKind("lag"), look).join().await?
 }
 
@@ -93,19 +114,24 @@ pub(crate) fn with_states(mut rows: Vec<LagRow>, tasks: &[TaskRow]) -> Vec<LagRo
     rows
 }
 
-/// Returns the inputs of all tasks of the flow.
-fn subjects(flow: &Flow) -> Result<Vec<Subject>, LagError> {
+/// Returns the inputs of all tasks of the flow, in the order in which events pass them.
+fn subjects(Asked { log, spool, flow }: &Asked<'_>) -> Result<Vec<Subject>, LagError> {
+    let subject = |task, role, input| Subject { log: Arc::clone(log), task, role, input };
     let mut subjects = Vec::new();
+    if let Some(spool) = spool {
+        for input in partitions(flow, &flow.collected)? {
+            let (log, task) = (Arc::clone(spool), local_task(APP, input.partition.0));
+            subjects.push(Subject { log, task, role: "spool", input });
+        }
+    }
     for pipeline in &flow.pipelines {
         for input in partitions(flow, &pipeline.from)? {
-            let task = pipeline.task(input.partition.0);
-            subjects.push(Subject { task, role: "clean", input });
+            subjects.push(subject(pipeline.task(input.partition.0), "clean", input));
         }
     }
     for sink in &flow.sinks {
         for input in partitions(flow, &sink.from)? {
-            let task = sink_task(&sink.name, input.partition.0);
-            subjects.push(Subject { task, role: "sink", input });
+            subjects.push(subject(sink_task(&sink.name, input.partition.0), "sink", input));
         }
     }
     Ok(subjects)
@@ -113,44 +139,78 @@ fn subjects(flow: &Flow) -> Result<Vec<Subject>, LagError> {
 
 async fn look(
     cx: &Context,
-    log: &dyn Log,
+    log: &Arc<dyn Log>,
     mut subjects: Vec<Subject>,
     clock: &Clock,
 ) -> Result<Vec<LagRow>, LagError> {
-    let known: BTreeSet<TaskId> = subjects.iter().map(|subject| subject.task.clone()).collect();
-    for task in log.admin().tasks(cx).await?.into_iter().filter(|task| !known.contains(task)) {
-        let committed = log.committed(cx, &task).await?.unwrap_or_default();
-        for input in committed.consumed.into_keys() {
-            subjects.push(Subject { task: task.clone(), role: "orphan", input });
-        }
+    match strangers(&cx.with_timeout(TASKS_TIME_MAX), log, &subjects).await {
+        Ok(strangers) => subjects.extend(strangers),
+        // A cluster that does not answer: the rows that are asked for say so.
+        Err(error) if is_passing(error.class()) => {}
+        Err(error) => return Err(error.into()),
     }
-    let unit = Unit::of(log);
-    each(subjects, async |subject| {
-        let Behind { next, end, delay_ms, problem } = behind(cx, log, &subject, clock).await?;
-        Ok(LagRow {
-            task: subject.task.to_string(),
-            role: subject.role.to_owned(),
-            state: None,
-            topic: subject.input.topic.to_string(),
-            partition: subject.input.partition.0,
-            next: next.0,
-            end: end.0,
-            lag: end.0.saturating_sub(next.0),
-            unit,
-            delay_ms,
-            problem: problem.map(|problem| problem.to_string()),
-        })
-    })
-    .await
+    let cx = cx.with_timeout(ROWS_TIME_MAX);
+    let row = async |subject| Ok::<_, LagError>(row(&cx, &subject, clock).await);
+    each(subjects, row).await
 }
 
-async fn behind(
+/// Returns the inputs of tasks that the log knows and the flow does not.
+async fn strangers(
     cx: &Context,
-    log: &dyn Log,
-    subject: &Subject,
-    clock: &Clock,
-) -> Result<Behind, ReaderError> {
-    let Subject { task, input, .. } = subject;
+    log: &Arc<dyn Log>,
+    known: &[Subject],
+) -> Result<Vec<Subject>, AdminError> {
+    let known: BTreeSet<&TaskId> = known.iter().map(|subject| &subject.task).collect();
+    let mut strangers = Vec::new();
+    for task in log.admin().tasks(cx).await?.into_iter().filter(|task| !known.contains(task)) {
+        // Of one whose position cannot be read there is no input to name.
+        let committed = log.committed(cx, &task).await.ok().flatten().unwrap_or_default();
+        for input in committed.consumed.into_keys() {
+            let log = Arc::clone(log);
+            strangers.push(Subject { log, task: task.clone(), role: "orphan", input });
+        }
+    }
+    Ok(strangers)
+}
+
+fn is_passing(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Transient | ErrorClass::Cancelled)
+}
+
+/// Looks one row up; what is not known says why.
+async fn row(cx: &Context, subject: &Subject, clock: &Clock) -> LagRow {
+    let found = behind(&cx.with_timeout(ROW_TIME_MAX), subject, clock).await;
+    let unknown = found.as_ref().err().map(|error| match error {
+        ReaderError::Cancelled(_) => "the log did not answer in time".to_owned(),
+        error => with_causes(error),
+    });
+    let found = found.ok();
+    let place = |of: fn(&Behind) -> Offset| found.as_ref().map(|found| of(found).0);
+    let (next, end) = (place(|found| found.next), place(|found| found.end));
+    let problem = found.as_ref().and_then(|found| found.problem.as_ref());
+    LagRow {
+        task: subject.task.to_string(),
+        role: subject.role.to_owned(),
+        state: None,
+        topic: subject.input.topic.to_string(),
+        partition: subject.input.partition.0,
+        next,
+        end,
+        lag: next.zip(end).map(|(next, end)| end.saturating_sub(next)),
+        unit: Unit::of(&*subject.log),
+        delay_ms: found.as_ref().and_then(|found| found.delay_ms),
+        problem: problem.map(ToString::to_string),
+        unknown,
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+async fn behind(cx: &Context, subject: &Subject, clock: &Clock) -> Result<Behind, ReaderError> {
+    let Subject { log, task, input, .. } = subject;
     let committed = log.committed(cx, task).await?.unwrap_or_default();
     let bounds = log.bounds(cx, input).await?;
     let end = bounds.end.offset;
@@ -170,7 +230,7 @@ async fn behind(
     if next >= end {
         return Ok(Behind { next, end: next, delay_ms: Some(0), problem });
     }
-    match first_unread(cx, log, input, from, end).await {
+    match first_unread(cx, &**log, input, from, end).await {
         Ok(Some(accepted)) => {
             let delay = clock.now().saturating_since(accepted);
             let delay_ms = u64::try_from(delay.as_millis()).ok();

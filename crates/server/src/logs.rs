@@ -12,7 +12,6 @@ use std::time::Duration;
 use millstream_log::journal::Journal;
 use millstream_log::{Assignment, EveryTask, Log};
 use millstream_log_kafka::assignment::GroupSettings;
-use millstream_log_kafka::{KafkaLog, Settings};
 use millstream_model::{Classify as _, TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
 
@@ -20,11 +19,14 @@ use crate::command::offline::open_journal;
 use crate::config::Config;
 use crate::data_dir::{DataDir, DirLock};
 use crate::exit::{Code, Failure};
-use crate::flow::APP;
 use crate::role::spool;
 use crate::roles::{Role, Roles};
 
-/// How long reaching the cluster may take before the node says that it cannot.
+mod cluster;
+
+pub(crate) use cluster::{Away, ClusterLog};
+
+/// How long one attempt to reach the cluster may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
 
 /// How long what was appended without an owner may take to be settled when the node stops.
@@ -45,7 +47,7 @@ pub(crate) enum Logs {
 /// What a node on Kafka has.
 #[derive(Debug, Clone)]
 pub(crate) struct OnKafka {
-    log: Arc<KafkaLog>,
+    log: Arc<ClusterLog>,
     /// The collector's journal; a worker without a collector has none, nor one that answers only
     /// when Kafka has the events.
     spool: Option<Journal>,
@@ -54,7 +56,8 @@ pub(crate) struct OnKafka {
 }
 
 impl Logs {
-    /// Opens what the configuration and the roles ask for.
+    /// Opens what the configuration and the roles ask for on this machine; a cluster is reached
+    /// afterwards ([`Logs::reach`]).
     pub(crate) async fn open(
         cx: &Context,
         config: &Config,
@@ -70,11 +73,36 @@ impl Logs {
         } else {
             (None, Some(Arc::new(data.lock()?)))
         };
-        let settings = Settings { app: APP.to_owned() };
-        let connecting = cx.with_timeout(CONNECT_TIME_MAX);
-        let log = KafkaLog::connect(&connecting, kafka.clone(), settings).await;
-        let log = log.map_err(|error| Failure::classified(error.class(), error))?;
-        Ok(Self::Kafka(OnKafka { log: Arc::new(log), spool, _lock: lock }))
+        let log = Arc::new(ClusterLog::new(kafka.clone()));
+        Ok(Self::Kafka(OnKafka { log, spool, _lock: lock }))
+    }
+
+    /// Reaches the log that tasks read and write, and returns it. Before
+    /// [`Logs::open_to_tasks`] it is for preparing it alone.
+    pub(crate) async fn reach(&self, cx: &Context) -> Result<&dyn Log, Failure> {
+        match self {
+            Self::Journal(journal) => Ok(journal),
+            Self::Kafka(kafka) => {
+                let reached = kafka.log.reach(&cx.with_timeout(CONNECT_TIME_MAX)).await;
+                let reached = reached.map_err(|error| Failure::classified(error.class(), error))?;
+                Ok(reached)
+            }
+        }
+    }
+
+    /// Lets tasks work on the log, which was reached and prepared.
+    pub(crate) fn open_to_tasks(&self) {
+        if let Self::Kafka(kafka) = self {
+            kafka.log.open_to_tasks();
+        }
+    }
+
+    /// Returns the cluster, if the log is one.
+    pub(crate) fn cluster(&self) -> Option<&Arc<ClusterLog>> {
+        match self {
+            Self::Journal(_) => None,
+            Self::Kafka(kafka) => Some(&kafka.log),
+        }
     }
 
     /// Returns the log that tasks read and write.
@@ -138,7 +166,8 @@ impl Logs {
                     topics: vec![topic.clone()],
                     task_of: Box::new(task_of),
                 };
-                let joined = kafka.log.join(settings);
+                let unreached = || Failure::message(Code::Bug, "no cluster was reached yet");
+                let joined = kafka.log.reached().ok_or_else(unreached)?.join(settings);
                 let joined = joined.map_err(|error| Failure::classified(error.class(), error))?;
                 Ok(Box::new(joined))
             }
@@ -147,8 +176,10 @@ impl Logs {
 
     /// Ends the logs: what was accepted is settled first, as far as that can be in time.
     pub(crate) async fn close(self, cx: &Context) -> Result<(), Failure> {
-        if let Self::Kafka(kafka) = &self {
-            kafka.log.close(&cx.with_timeout(CLOSE_TIME_MAX)).await;
+        if let Self::Kafka(kafka) = &self
+            && let Some(reached) = kafka.log.reached()
+        {
+            reached.close(&cx.with_timeout(CLOSE_TIME_MAX)).await;
         }
         let Some(journal) = self.journal().cloned() else { return Ok(()) };
         let mut closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());

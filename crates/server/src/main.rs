@@ -16,6 +16,7 @@ mod dead_letters;
 mod demo;
 mod exit;
 mod flow;
+mod joining;
 mod lag;
 mod logging;
 mod logs;

@@ -1,20 +1,19 @@
 //! The life of a node: open, serve, drain.
 //!
 //! ```text
-//!   open:   admin ─▶ logs (recover) ─▶ topics ─▶ tables ─▶ tasks ─▶ collector ─▶ node.json
+//!   open:   admin ─▶ logs (recover) ─▶ tables ─▶ topics ─▶ tasks ─▶ collector ─▶ node.json
+//!                                                └─ with Kafka away later, beside the collector
 //!   drain:  collector ─▶ processors ─▶ sinks (last commit) ─▶ logs ─▶ node.json removed
 //! ```
 //!
 //! The drain goes with the events: whoever appends ends before whoever reads. Nothing depends on
 //! its success; what it does not finish, the next start goes on with.
 
-use std::path::Path;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_collector::{Bound, CollectorError};
 use millstream_lake::{Lake, Seams};
-use millstream_log::{Log, TopicConfig, TopicKind};
 use millstream_model::Classify as _;
 use millstream_pipeline::worker::{Placement, Worker, WorkerError};
 use millstream_pipeline::{TaskState, TaskStatus};
@@ -26,27 +25,22 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
+use crate::flow::Flow;
 use crate::flow::renamed::{self, Renames};
-use crate::flow::{Flow, takeover};
+use crate::joining::{Joining, Workers};
 use crate::logs::Logs;
-use crate::observer::{Observed, Observer, Phase};
+use crate::observer::{Observed, Observer, Phase, Placements};
 use crate::orphans;
 use crate::presence::NodeInfo;
 use crate::role;
 use crate::roles::{Role, Roles};
-
-/// How long topics may take to come about.
-const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// How long it may take to take over what stands under old names.
-const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// How long to wait for room on a full disk before looking again.
 const ROOM_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A part of a node that runs until its context is cancelled.
 #[derive(Debug)]
-struct Part<T> {
+pub(crate) struct Part<T> {
     cx: Context,
     handle: TaskHandle<T>,
 }
@@ -85,7 +79,8 @@ impl<T: Send + 'static> Part<T> {
         Self { cx, handle }
     }
 
-    async fn stop(mut self) -> Result<T, Failure> {
+    /// Asks it to end, and waits until it has.
+    pub(crate) async fn stop(mut self) -> Result<T, Failure> {
         self.cx.cancel();
         self.handle.join().await.map_err(|error| Failure::new(Code::Bug, error))
     }
@@ -114,20 +109,21 @@ impl Node {
         // Ours is the directory now: whatever a killed node left says nothing any more.
         NodeInfo::remove(data.path())
             .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
-        let lake_dir = config.lake.path.clone().unwrap_or_else(|| data.lake());
-        let (flow, lake) = open_tables(cx, config, &logs, &data, &lake_dir).await?;
-
-        let mut workers = Vec::new();
+        let joining = prepare(cx, config, roles, &data, &logs).await?;
+        let (joined, late) = match joining.attempt(cx).await {
+            Ok(workers) => (workers, None),
+            Err(failure) if failure.is_away() => {
+                joining.note_away(&failure);
+                (Workers::new(), Some(joining.clone()))
+            }
+            Err(failure) => return Err(failure),
+        };
+        let mut workers = Workers::new();
         if logs.is_spooled() {
             let forwarders = role::spool::build(config, &logs.intake(), &logs.shared())?;
             workers.push((TaskKind("spool"), forwarders));
         }
-        if roles.has(Role::Clean) {
-            workers.push((TaskKind("processors"), role::clean::build(config, &logs, &data)?));
-        }
-        if roles.has(Role::Sink) {
-            workers.push((TaskKind("sinks"), role::sink::build(config, &logs, &lake_dir)?));
-        }
+        workers.extend(joined);
         let bound = roles
             .has(Role::Collector)
             .then(|| role::collector::bind(config, &logs.intake(), &observer));
@@ -137,10 +133,11 @@ impl Node {
         observer.observe(Observed {
             node: info.clone(),
             log: logs.shared(),
-            lake,
-            flow,
+            cluster: logs.cluster().cloned(),
+            lake: joining.lake,
+            flow: Flow::of(config),
             journal: logs.journal().cloned(),
-            placements: workers.iter().map(|(_, worker)| worker.placement()).collect(),
+            placements: Placements::new(workers.iter().map(|(_, worker)| worker.placement())),
         });
         // Elsewhere a position holds back nothing.
         let orphans = logs.is_alone().then(|| {
@@ -149,7 +146,10 @@ impl Node {
             })
         });
         let start = |(kind, worker)| start_worker(cx, kind, worker);
-        let workers = workers.into_iter().map(start).collect();
+        let mut workers: Vec<_> = workers.into_iter().map(start).collect();
+        workers.extend(late.map(|joining| {
+            Part::start(cx, TaskKind("joining"), |cx| joining.run(cx, observer.clone()))
+        }));
         let collector = bound.map(|bound| {
             Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await })
         });
@@ -162,8 +162,9 @@ impl Node {
         let Some(observed) = self.observer.observed() else { return Ok(()) };
         let opened = async {
             // Elsewhere a group places the tasks, and may leave none for this node.
-            for placement in observed.placements.iter().filter(|_| self.logs.is_alone()) {
-                placed(placement.clone()).await;
+            for placement in observed.placements.all().into_iter().filter(|_| self.logs.is_alone())
+            {
+                placed(placement).await;
             }
             for task in observed.tasks() {
                 left_opening(task).await;
@@ -237,30 +238,27 @@ impl Node {
     }
 }
 
-/// Makes topics and tables what the configuration asks for.
-async fn open_tables(
+/// Prepares what needs no cluster: the journal's topics and the tables.
+async fn prepare(
     cx: &Context,
     config: &Config,
-    logs: &Logs,
+    roles: Roles,
     data: &DataDir,
-    lake_dir: &Path,
-) -> Result<(Flow, Lake), Failure> {
-    let log = logs.shared();
-    let flow = Flow::of(config);
-    nothing_was_renamed(data, &flow, &Renames::of(config))?;
-    ensure_topics(cx, config, &*log).await?;
+    logs: &Logs,
+) -> Result<Joining, Failure> {
+    nothing_was_renamed(data, &Flow::of(config), &Renames::of(config))?;
     if logs.is_spooled() {
         role::spool::ensure_topics(cx, config, &*logs.intake()).await?;
     }
-    let lake = Lake::open(lake_dir, Seams::default()).await;
+    let lake_dir = config.lake.path.clone().unwrap_or_else(|| data.lake());
+    let lake = Lake::open(&lake_dir, Seams::default()).await;
     let lake = lake.map_err(|error| Failure::classified(error.class(), error))?;
-    // The flow knows the new names only: by then nothing stands under the old ones.
-    take_over_old_names(cx, config, &*log, &lake).await?;
-    flow.write(data.path()).map_err(|error| Failure::io(error, "write flow.json"))?;
-    Ok((flow, lake))
+    let (config, data, logs) = (config.clone(), data.clone(), logs.clone());
+    Ok(Joining { config, roles, data, lake_dir, lake, logs })
 }
 
-fn start_worker(cx: &Context, kind: TaskKind, worker: Worker) -> Part<Vec<WorkerError>> {
+/// Starts the tasks of a worker.
+pub(crate) fn start_worker(cx: &Context, kind: TaskKind, worker: Worker) -> Part<Vec<WorkerError>> {
     Part::start(cx, kind, |cx| async move { worker.run(&cx).await })
 }
 
@@ -290,61 +288,4 @@ fn nothing_was_renamed(data: &DataDir, flow: &Flow, renames: &Renames) -> Result
         let hint = error.hint();
         Failure::new(Code::Config, error).with_hint(hint)
     })
-}
-
-/// Lets pipelines and sinks that were renamed go on where they stood.
-async fn take_over_old_names(
-    cx: &Context,
-    config: &Config,
-    log: &dyn Log,
-    lake: &Lake,
-) -> Result<(), Failure> {
-    let cx = cx.with_timeout(TAKEOVER_TIME_MAX);
-    takeover::take_over(&cx, config, log, lake).await.map_err(|error| match error.class() {
-        millstream_model::ErrorClass::Invalid => Failure::new(Code::Config, error),
-        class => Failure::classified(class, error),
-    })
-}
-
-/// Creates the topics, or finds them as they should be.
-async fn ensure_topics(cx: &Context, config: &Config, log: &dyn Log) -> Result<(), Failure> {
-    let cx = cx.with_timeout(TOPICS_TIME_MAX);
-    let admin = log.admin();
-    for topic in &config.topics {
-        let name = &topic.name.value;
-        let is_dead = config.pipelines.iter().any(|pipeline| pipeline.dead_letters.value == *name);
-        let wanted = TopicConfig {
-            partitions: topic.config.partitions,
-            kind: if is_dead { TopicKind::DeadLetters } else { TopicKind::Events },
-            retention: topic.config.retention,
-        };
-        admin.ensure_topic(&cx, name, &wanted).await.map_err(|error| match error.class() {
-            millstream_model::ErrorClass::Invalid => Failure::new(Code::Config, error)
-                .with_hint(format!("see `{}` of the configuration", topic.name.path)),
-            class => Failure::classified(class, error),
-        })?;
-    }
-    ensure_changelogs(&cx, config, log).await
-}
-
-/// Creates the topics in which steps keep their state: as many partitions as the topic read, so
-/// that a task's state stands in the partition with its number.
-async fn ensure_changelogs(cx: &Context, config: &Config, log: &dyn Log) -> Result<(), Failure> {
-    for pipeline in &config.pipelines {
-        let Some(name) = pipeline.changelog() else { continue };
-        let partitions = config.partitions(&pipeline.from.value);
-        let wanted = TopicConfig { partitions, kind: TopicKind::Changelog, retention: None };
-        log.admin().ensure_topic(cx, &name, &wanted).await.map_err(|error| match error.class() {
-            millstream_model::ErrorClass::Invalid => {
-                let hint = format!(
-                    "the state of pipeline `{}` is of another number of partitions; let it read a \
-                     topic with that number, or take its step that keeps state out",
-                    pipeline.name.value
-                );
-                Failure::new(Code::Config, error).with_hint(hint)
-            }
-            class => Failure::classified(class, error),
-        })?;
-    }
-    Ok(())
 }

@@ -13,13 +13,15 @@ use millstream_log::Log;
 use millstream_log::journal::{Journal, Level};
 use millstream_model::{ByteSize, Classify as _, ErrorClass};
 use millstream_pipeline::worker::Placement;
-use millstream_pipeline::{TaskState, TaskStatus};
+use millstream_pipeline::{Stuck, TaskState, TaskStatus};
 use millstream_runtime::Context;
 use tokio::sync::watch;
 
 use crate::accounting::{Books, reconcile};
 use crate::dead_letters::{self, ListError};
 use crate::flow::Flow;
+use crate::lag::Asked;
+use crate::logs::ClusterLog;
 use crate::orphans::Orphan;
 use crate::presence::NodeInfo;
 use crate::role::spool::GROUP;
@@ -69,6 +71,8 @@ pub(crate) struct Observed {
     pub(crate) node: NodeInfo,
     /// Its log.
     pub(crate) log: Arc<dyn Log>,
+    /// The same, where it is a cluster, which may not be there yet.
+    pub(crate) cluster: Option<Arc<ClusterLog>>,
     /// The journal, for what only it knows: the log itself, or the collector's spool.
     pub(crate) journal: Option<Journal>,
     /// Its tables.
@@ -76,7 +80,23 @@ pub(crate) struct Observed {
     /// Which way events go.
     pub(crate) flow: Flow,
     /// What runs on its workers, and what it says.
-    pub(crate) placements: Vec<watch::Receiver<Placement>>,
+    pub(crate) placements: Placements,
+}
+
+/// What runs on the workers of a node, those that start late included.
+#[derive(Debug)]
+pub(crate) struct Placements(Mutex<Vec<watch::Receiver<Placement>>>);
+
+impl Placements {
+    /// Takes what the workers say that start with the node.
+    pub(crate) fn new(placements: impl IntoIterator<Item = watch::Receiver<Placement>>) -> Self {
+        Self(Mutex::new(placements.into_iter().collect()))
+    }
+
+    /// Returns what every worker says.
+    pub(crate) fn all(&self) -> Vec<watch::Receiver<Placement>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Observer {
@@ -90,6 +110,16 @@ impl Observer {
     pub(crate) fn observe(&self, observed: Observed) {
         // A node starts its tasks once; a second call could only repeat the first.
         self.0.observed.get_or_init(|| observed);
+    }
+
+    /// Adds workers that started after the node, whose cluster was away.
+    pub(crate) fn add_placements(
+        &self,
+        placements: impl IntoIterator<Item = watch::Receiver<Placement>>,
+    ) {
+        let Some(observed) = self.observed() else { return };
+        let mut all = observed.placements.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.extend(placements);
     }
 
     /// Returns what there is to observe, once it is there.
@@ -113,7 +143,9 @@ impl Observer {
             (Phase::Opening, _) | (_, None) => vec!["opening: the log recovers".to_owned()],
             (Phase::Draining, _) => vec!["draining: the node stops".to_owned()],
             (Phase::Serving, Some(observed)) => {
-                let reasons = self.room_reasons().into_iter().chain(observed.group_reasons());
+                let away = observed.away().filter(|_| !observed.is_spooled());
+                let reasons = self.room_reasons().into_iter().chain(away);
+                let reasons = reasons.chain(observed.group_reasons());
                 reasons.chain(observed.task_reasons()).collect()
             }
         }
@@ -134,6 +166,11 @@ impl Observer {
         orphans.iter().map(Orphan::reason).chain(spool).collect()
     }
 
+    /// Returns both: why no events should be sent here, and what to know besides.
+    pub(crate) fn said(&self) -> (Vec<String>, Vec<String>) {
+        (self.reasons(), self.notes())
+    }
+
     /// Returns the tasks that left the configuration and still hold records back.
     pub(crate) fn orphans(&self) -> Vec<Orphan> {
         self.0.orphans.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -151,7 +188,8 @@ impl Observed {
             let status = receiver.borrow();
             match &status.state {
                 // A spool takes events while Kafka is away: that is what it is for.
-                TaskState::Opening | TaskState::Stuck(_) if group == GROUP => None,
+                TaskState::Opening if self.is_spooled() => None,
+                TaskState::Stuck(stuck) if self.is_outlasted(group, stuck) => None,
                 TaskState::Opening => Some(format!("opening: task {}", status.task)),
                 TaskState::Stuck(_) | TaskState::Failed(_) => stuck_reason(&status),
                 // Whoever reports is gone without having said so: the task panicked.
@@ -166,18 +204,52 @@ impl Observed {
 
     /// Returns which groups keep their tasks from this node, and why.
     fn group_reasons(&self) -> Vec<String> {
-        let placements = self.placements.iter();
-        let kept_away = placements.flat_map(|placement| placement.borrow().kept_away());
+        let placements = self.placements.all();
+        let kept_away = placements.iter().flat_map(|placement| placement.borrow().kept_away());
         let reason = |(group, trouble)| format!("group {group} is not placed yet: {trouble}");
         kept_away.map(reason).collect()
     }
 
-    /// Returns what holds the spool up, which takes events all the same.
+    /// Returns whether events should be sent here although a task is stuck: they go into the spool,
+    /// and what holds the task up passes by itself.
+    fn is_outlasted(&self, group: &str, stuck: &Stuck) -> bool {
+        group == GROUP || self.is_spooled() && stuck.class == ErrorClass::Transient
+    }
+
+    /// Returns whether events are taken into a spool.
+    fn is_spooled(&self) -> bool {
+        self.spool().is_some()
+    }
+
+    /// Returns since when and why the cluster is not there, and what that means here.
+    fn away(&self) -> Option<String> {
+        let away = self.cluster.as_ref()?.away()?;
+        let meanwhile = if self.is_spooled() {
+            "events are kept in the spool and forwarded when it is there"
+        } else {
+            "no task runs and no event is taken before it is there"
+        };
+        Some(format!("away: {meanwhile}: {away}"))
+    }
+
+    /// Returns whose lag there is.
+    pub(crate) fn lag_of(&self) -> Asked<'_> {
+        let spool = self.spool().map(|journal| Arc::new(journal.clone()) as Arc<dyn Log>);
+        Asked { log: Arc::clone(&self.log), spool, flow: &self.flow }
+    }
+
+    /// Returns what holds up who takes events into a spool all the same.
     fn spool_notes(&self) -> Vec<String> {
+        if let Some(away) = self.away().filter(|_| self.is_spooled()) {
+            // Every forwarder says the same, at greater length.
+            return vec![away];
+        }
         let note = |(group, receiver): &(String, watch::Receiver<TaskStatus>)| {
             let status = receiver.borrow();
-            let is_told = group == GROUP && matches!(status.state, TaskState::Stuck(_));
-            is_told.then(|| stuck_reason(&status)).flatten()
+            match &status.state {
+                TaskState::Stuck(stuck) if self.is_outlasted(group, stuck) => stuck_reason(&status),
+                _ => None,
+            }
         };
         self.grouped_tasks().iter().filter_map(note).collect()
     }
@@ -205,7 +277,7 @@ impl Observed {
     /// Returns the same with the name of each task's group.
     fn grouped_tasks(&self) -> Vec<(String, watch::Receiver<TaskStatus>)> {
         let placed = |placement: &watch::Receiver<Placement>| placement.borrow().tasks.clone();
-        let mut tasks: Vec<_> = self.placements.iter().flat_map(placed).collect();
+        let mut tasks: Vec<_> = self.placements.all().iter().flat_map(placed).collect();
         tasks.sort_by_cached_key(|(_, status)| status.borrow().task.clone());
         tasks
     }
@@ -214,7 +286,7 @@ impl Observed {
     pub(crate) async fn status(
         &self,
         cx: &Context,
-        reasons: Vec<String>,
+        (reasons, notes): (Vec<String>, Vec<String>),
         orphans: Vec<Orphan>,
     ) -> Result<Status, SurveyError> {
         let mut topics = Vec::new();
@@ -231,6 +303,7 @@ impl Observed {
             node: self.node.clone(),
             ready: reasons.is_empty(),
             reasons,
+            notes,
             topics,
             tasks: self.task_rows(),
             orphans,
@@ -271,7 +344,7 @@ impl Observed {
 
     /// Returns the journal, where it is a spool.
     fn spool(&self) -> Option<&Journal> {
-        self.journal.as_ref().filter(|_| !self.log.admin().is_gapless())
+        self.journal.as_ref().filter(|_| self.cluster.is_some())
     }
 
     /// Returns the newest dead letters.

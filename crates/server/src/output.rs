@@ -3,6 +3,8 @@
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
+use chrono::{DateTime, SecondsFormat, Utc};
+use millstream_model::Timestamp;
 use serde::Serialize;
 
 use crate::exit::Failure;
@@ -46,6 +48,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
 pub(crate) fn say(text: &str) {
     // Chatter that nobody reads is not worth failing for.
     drop(writeln!(io::stderr(), "{text}"));
+}
+
+/// Writes a time as RFC 3339 has it, to the millisecond, in UTC.
+pub(crate) fn utc(time: Timestamp) -> String {
+    let time = DateTime::<Utc>::from_timestamp_millis(time.as_millis()).unwrap_or_default();
+    time.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// Lays rows out in columns, numbers to the right.

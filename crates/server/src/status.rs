@@ -20,6 +20,9 @@ pub(crate) struct Status {
     pub(crate) ready: bool,
     /// Why it does not; empty when it does.
     pub(crate) reasons: Vec<String>,
+    /// What an operator should know all the same.
+    #[serde(default)]
+    pub(crate) notes: Vec<String>,
     /// Its topics.
     pub(crate) topics: Vec<TopicRow>,
     /// Its tasks.
@@ -84,7 +87,7 @@ pub(crate) struct TopicInfo {
 pub(crate) struct LagRow {
     /// The task's id.
     pub(crate) task: String,
-    /// What it is: `clean`, `sink`, or `orphan` when it left the configuration.
+    /// What it is: `spool`, `clean`, `sink`, or `orphan` when it left the configuration.
     pub(crate) role: String,
     /// What it does; absent when the node that was asked does not run it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -93,12 +96,15 @@ pub(crate) struct LagRow {
     pub(crate) topic: String,
     /// The input's partition.
     pub(crate) partition: u32,
-    /// The next offset that it reads.
-    pub(crate) next: u64,
+    /// The next offset that it reads; absent, as what follows from it, when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<u64>,
     /// The end of the input.
-    pub(crate) end: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) end: Option<u64>,
     /// How many records, or offsets, it has not dealt with.
-    pub(crate) lag: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lag: Option<u64>,
     /// What `lag` counts.
     pub(crate) unit: Unit,
     /// How long ago the next record was accepted, zero when there is none; absent when that is not
@@ -108,6 +114,9 @@ pub(crate) struct LagRow {
     /// Why its position cannot be read on from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) problem: Option<String>,
+    /// Why nothing is known of it now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unknown: Option<String>,
 }
 
 impl Unit {

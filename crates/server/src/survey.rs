@@ -9,6 +9,8 @@
 //! counted by reading it ([`counting`]), from positions and counts of one commit; see
 //! [`millstream_pipeline::counts::Beginning`] for what is exact there.
 
+use std::time::Duration;
+
 use millstream_lake::position::{PartitionPosition, SinkPositions, standing};
 use millstream_lake::{Lake, LakeError, TableName};
 use millstream_log::{Committed, Log, ReaderError};
@@ -31,6 +33,9 @@ mod spool;
 pub(crate) use spool::survey_spool;
 
 use counting::{Budget, Place, count, count_behind};
+
+/// How long one task's position may take: books that cannot be drawn up now say so soon.
+const LOOK_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// What a table says of the sink that fills it, if it was ever filled.
 struct Stored(Option<SinkPositions>);
@@ -315,7 +320,8 @@ async fn registered(
     let mut tasks = Vec::new();
     for partition in partitions(flow, &sink.from)? {
         let task = sink_task(&sink.name, partition.partition.0);
-        let committed = log.committed(cx, &task).await?.unwrap_or_default();
+        let looking = cx.with_timeout(LOOK_TIME_MAX);
+        let committed = log.committed(&looking, &task).await?.unwrap_or_default();
         let counts = Counts::of_committed(&committed)
             .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
         tasks.push(Registered { partition, committed, counts });
@@ -345,7 +351,8 @@ async fn progress(
     let is_gapless = log.admin().is_gapless();
     for partition in partitions(flow, &pipeline.from)? {
         let task = pipeline.task(partition.partition.0);
-        let committed = log.committed(cx, &task).await?.unwrap_or_default();
+        let looking = cx.with_timeout(LOOK_TIME_MAX);
+        let committed = log.committed(&looking, &task).await?.unwrap_or_default();
         let place = place(cx, log, &partition, &committed).await?;
         let begin = if committed.began {
             let counts = Counts::of_committed(&committed)

@@ -9,10 +9,11 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures::stream;
+use millstream_model::Classify as _;
 use millstream_runtime::{Clock, Context};
 use tokio::sync::Semaphore;
 
-use super::{ANSWER_TIME_MAX, Shared, opening, problem};
+use super::{ANSWER_TIME_MAX, Shared, opening, problem, status_of};
 use crate::tap::{self, Ask, AskError};
 
 /// How many taps there may be at a time: each has a thread and memory of its own.
@@ -51,10 +52,10 @@ pub(super) async fn answer(State(shared): State<Shared>, Query(ask): Query<Ask>)
 }
 
 fn refused(error: AskError) -> Response {
-    let status = match error {
+    let status = match &error {
         AskError::Query { .. } => StatusCode::BAD_REQUEST,
         AskError::NoTopic { .. } | AskError::NoPartition { .. } => StatusCode::NOT_FOUND,
-        AskError::Topics(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        AskError::Topics(source) => status_of(source.class()),
     };
     problem(status, &format!("{:#}", anyhow::Error::new(error)))
 }

@@ -1,5 +1,7 @@
 //! `lag`: how far each task is behind, from the running node or out of the data directory.
 
+use std::collections::BTreeMap;
+
 use millstream_model::Classify as _;
 use millstream_runtime::{Clock, Context};
 
@@ -7,7 +9,7 @@ use crate::cli::{Format, Global, LagArgs};
 use crate::client::Client;
 use crate::command::{ANSWER_TIME_MAX, find_node, offline};
 use crate::exit::{Code, Failure};
-use crate::lag::list;
+use crate::lag::{Asked, list};
 use crate::output::{self, say, seconds, thousands};
 use crate::status::{LagRow, Unit};
 
@@ -26,17 +28,14 @@ pub(crate) async fn run(global: &Global, args: &LagArgs) -> Result<Code, Failure
         Format::Json => output::print_json(&rows)?,
         Format::Text => output::print(&text(&rows))?,
     }
-    for LagRow { task, problem, .. } in &rows {
-        if let Some(problem) = problem {
-            say(&format!("{task}: {problem}"));
-        }
-    }
+    notes(&rows).iter().for_each(|note| say(note));
     Ok(verdict(&rows, args.max_seconds))
 }
 
 async fn read_offline(cx: &Context, global: &Global) -> Result<Vec<LagRow>, Failure> {
     let data = offline::open(cx, global).await?;
-    let listed = list(cx, data.shared_log(), &data.flow, Clock::system()).await;
+    let asked = Asked { log: data.shared_log(), spool: None, flow: &data.flow };
+    let listed = list(cx, asked, Clock::system()).await;
     let listed = listed.map_err(|error| Failure::classified(error.class(), error));
     data.close(cx).await?;
     listed
@@ -49,17 +48,38 @@ fn verdict(rows: &[LagRow], max_seconds: Option<u64>) -> Code {
     if rows.iter().any(is_late) { Code::NotSo } else { Code::Done }
 }
 
+/// Returns what does not fit the table: what is wrong with a row, or why nothing is known of it.
+/// Where many rows share a cause it is said once.
+fn notes(rows: &[LagRow]) -> Vec<String> {
+    let mut tasks_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for row in rows {
+        for cause in row.problem.iter().chain(&row.unknown) {
+            tasks_of.entry(cause).or_default().push(&row.task);
+        }
+    }
+    let note = |(cause, tasks): (&str, Vec<&str>)| format!("{}: {cause}", tasks.join(", "));
+    tasks_of.into_iter().map(note).collect()
+}
+
 fn text(rows: &[LagRow]) -> String {
+    // The spool counts records, a cluster offsets: then each cell says which.
+    let shared = rows.iter().all(|row| row.unit == rows[0].unit);
     let unit = rows.first().map_or(Unit::Records, |row| row.unit).as_str();
-    let behind = format!("behind ({unit})");
+    let behind = if shared { format!("behind ({unit})") } else { "behind".to_owned() };
     let headings = ["task", "input", "position", "end", behind.as_str(), "delay", "state"];
+    let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |it| it.to_string());
+    let lag = |row: &LagRow| match row.lag {
+        None => "?".to_owned(),
+        Some(lag) if shared => thousands(lag),
+        Some(lag) => format!("{} {}", thousands(lag), row.unit.as_str()),
+    };
     let cells = |row: &LagRow| {
         vec![
             row.task.clone(),
             format!("{}/{}", row.topic, row.partition),
-            row.next.to_string(),
-            row.end.to_string(),
-            thousands(row.lag),
+            known(row.next),
+            known(row.end),
+            lag(row),
             row.delay_ms.map_or_else(|| "?".to_owned(), seconds),
             state(row),
         ]
@@ -72,6 +92,7 @@ fn text(rows: &[LagRow]) -> String {
 fn state(row: &LagRow) -> String {
     match (&row.problem, row.role.as_str(), &row.state) {
         (Some(_), ..) => "refused, see below".to_owned(),
+        (None, ..) if row.unknown.is_some() => "unknown, see below".to_owned(),
         (None, "orphan", _) => "left the configuration".to_owned(),
         (None, _, Some(state)) => state.clone(),
         (None, _, None) => "not here".to_owned(),

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use millstream_runtime::{Clock, Context};
 use tracing::info;
@@ -12,7 +11,7 @@ use crate::command::validate;
 use crate::data_dir::{self, DataDir};
 use crate::exit::{Code, Failure};
 use crate::node::{Drained, Node};
-use crate::output::say;
+use crate::output::{say, utc};
 use crate::roles::Roles;
 use crate::signal::Signals;
 
@@ -116,8 +115,7 @@ fn say_ready(global: &Global, node: &Node) {
         ));
         return;
     };
-    let now = DateTime::<Utc>::from_timestamp_millis(Clock::system().now().as_millis());
-    let now = now.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true);
+    let now = utc(Clock::system().now());
     let event = format!(r#"{{"event":"page_view","user_id":"u1","timestamp":"{now}"}}"#);
     say(&format!(
         "\nmillstream is ready: takes events on http://{collector}/track, keeps them in {data}\n\

@@ -65,8 +65,16 @@ async fn consume(log: &Arc<dyn Log>, task: TaskId, offset: u64) {
 }
 
 async fn rows(log: &Arc<dyn Log>, clock: &Clock) -> Vec<LagRow> {
-    let rows = list(&Context::background(), Arc::clone(log), &flow(), clock.clone()).await.unwrap();
+    let flow = flow();
+    let asked = Asked { log: Arc::clone(log), spool: None, flow: &flow };
+    let rows = list(&Context::background(), asked, clock.clone()).await.unwrap();
     rows.into_iter().filter(|row| row.task != "writer").collect()
+}
+
+/// What is known of a row: position, end, lag and delay.
+fn places(row: &LagRow) -> (u64, u64, u64, Option<u64>) {
+    assert_eq!(row.unknown, None);
+    (row.next.unwrap(), row.end.unwrap(), row.lag.unwrap(), row.delay_ms)
 }
 
 fn pipeline_task() -> TaskId {
@@ -77,21 +85,21 @@ fn pipeline_task() -> TaskId {
 async fn the_delay_is_the_age_of_the_first_record_that_is_not_read() {
     let (log, clock) = new_log(Gaps::None).await;
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
-    assert_eq!((row.next, row.end, row.lag, row.delay_ms), (0, 0, 0, Some(0)));
+    assert_eq!(places(row), (0, 0, 0, Some(0)));
 
     append(&log, &[NOW - 9_000, NOW - 5_000, NOW - 1_000]).await;
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
-    assert_eq!((row.next, row.lag, row.delay_ms), (0, 3, Some(9_000)), "a task that never began");
+    assert_eq!(places(row), (0, 3, 3, Some(9_000)), "a task that never began");
 
     consume(&log, pipeline_task(), 1).await;
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
-    assert_eq!((row.next, row.lag, row.delay_ms), (1, 2, Some(5_000)));
+    assert_eq!(places(row), (1, 3, 2, Some(5_000)));
     clock.advance(Duration::from_secs(1));
     assert_eq!(rows(&log, &clock).await[0].delay_ms, Some(6_000));
 
     consume(&log, pipeline_task(), 3).await;
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
-    assert_eq!((row.next, row.lag, row.delay_ms), (3, 0, Some(0)));
+    assert_eq!(places(row), (3, 3, 0, Some(0)));
     assert_eq!(row.unit, Unit::Records);
 }
 
@@ -103,7 +111,7 @@ async fn control_records_alone_are_no_lag() {
     let end = log.bounds(&Context::background(), &input()).await.unwrap().end.offset.0;
     assert!(end > 1, "the transaction left a control record");
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
-    assert_eq!((row.lag, row.delay_ms, row.unit), (0, Some(0), Unit::Offsets));
+    assert_eq!((row.lag, row.delay_ms, row.unit), (Some(0), Some(0), Unit::Offsets));
 }
 
 #[tokio::test]
@@ -113,7 +121,22 @@ async fn a_task_that_left_the_configuration_is_named() {
     consume(&log, TaskId::new("millstream.old.clean.0").unwrap(), 1).await;
     let rows = rows(&log, &clock).await;
     let orphan = rows.iter().find(|row| row.role == "orphan").unwrap();
-    assert_eq!((orphan.task.as_str(), orphan.lag), ("millstream.old.clean.0", 1));
+    assert_eq!((orphan.task.as_str(), orphan.lag), ("millstream.old.clean.0", Some(1)));
+}
+
+#[tokio::test]
+async fn a_log_that_is_away_spoils_no_row_of_another() {
+    let (spool, clock) = new_log(Gaps::None).await;
+    append(&spool, &[NOW - 2_000]).await;
+    let cluster = crate::logs::ClusterLog::new(millstream_log_kafka::Config::default());
+    let flow = Flow { collected: "t".to_owned(), ..flow() };
+    let asked = Asked { log: Arc::new(cluster), spool: Some(spool), flow: &flow };
+    let rows = list(&Context::background(), asked, clock).await.unwrap();
+    let [spool, clean] = &rows[..] else { panic!("{} rows", rows.len()) };
+    assert_eq!((spool.task.as_str(), spool.role.as_str()), ("millstream.spool.0", "spool"));
+    assert_eq!(places(spool), (0, 1, 1, Some(2_000)));
+    assert_eq!((clean.next, clean.lag, clean.delay_ms), (None, None, None));
+    assert!(clean.unknown.as_ref().unwrap().contains("not reached"), "{:?}", clean.unknown);
 }
 
 #[test]
@@ -124,12 +147,13 @@ fn a_task_takes_the_state_of_its_own_name_or_of_the_name_it_shares() {
         state: None,
         topic: "t".to_owned(),
         partition,
-        next: 0,
-        end: 0,
-        lag: 0,
+        next: Some(0),
+        end: Some(0),
+        lag: Some(0),
         unit: Unit::Records,
         delay_ms: Some(0),
         problem: None,
+        unknown: None,
     };
     let status = |task: &str, state: &str, partition: u32| -> TaskRow {
         let counts = serde_json::to_value(crate::accounting::Tally::default()).unwrap();

@@ -6,6 +6,7 @@
     reason = "a test fails, and says what it covered"
 )]
 
+mod away;
 mod commands;
 mod dedupe;
 mod disturb;

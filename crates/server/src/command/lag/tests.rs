@@ -7,12 +7,13 @@ fn row(task: &str, lag: u64, delay_ms: Option<u64>) -> LagRow {
         state: Some("running".to_owned()),
         topic: "events".to_owned(),
         partition: 0,
-        next: 5,
-        end: 5 + lag,
-        lag,
+        next: Some(5),
+        end: Some(5 + lag),
+        lag: Some(lag),
         unit: Unit::Records,
         delay_ms,
         problem: None,
+        unknown: None,
     }
 }
 
@@ -42,4 +43,28 @@ fn a_task_that_is_late_or_cannot_go_on_is_not_so() {
     check(std::slice::from_ref(&late), Some(3), Code::Done);
     check(&[lost], Some(3_600), Code::NotSo);
     check(&[], Some(0), Code::Done);
+}
+
+#[test]
+fn what_is_not_known_is_a_question_mark_and_its_cause_is_said_once() {
+    let unknown = |task: &str| LagRow {
+        next: None,
+        end: None,
+        lag: None,
+        unknown: Some("Kafka is away".to_owned()),
+        ..row(task, 0, None)
+    };
+    let rows = [unknown("a"), unknown("b")];
+    assert_eq!(notes(&rows), ["a, b: Kafka is away"]);
+    let text = text(&rows);
+    assert_eq!(text.matches("unknown, see below").count(), 2, "{text}");
+    assert_eq!(text.matches('?').count(), 8, "{text}");
+    assert_eq!(verdict(&rows, Some(60)), Code::NotSo);
+}
+
+#[test]
+fn where_logs_count_differently_each_cell_has_its_unit() {
+    let rows = [row("a", 3, Some(0)), LagRow { unit: Unit::Offsets, ..row("b", 4, Some(0)) }];
+    let text = text(&rows);
+    assert!(text.contains("3 records") && text.contains("4 offsets"), "{text}");
 }
