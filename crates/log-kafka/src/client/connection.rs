@@ -4,6 +4,7 @@
 //! it said last is kept here, the telling before the vague: "all brokers are down" comes after
 //! "wrong password", and must not hide it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ const MEMORY_AGE_MAX: Duration = Duration::from_secs(60);
 pub struct Connection {
     role: &'static str,
     trouble: Mutex<Option<Trouble>>,
+    has_succeeded: AtomicBool,
 }
 
 /// Why a client has no connection.
@@ -48,12 +50,12 @@ pub enum TroubleKind {
 impl Connection {
     /// The memory of a client that is used as `role`.
     pub fn new(role: &'static str) -> Arc<Self> {
-        Arc::new(Self { role, trouble: Mutex::new(None) })
+        Arc::new(Self { role, ..Self::silent() })
     }
 
     /// The memory of no client: for errors whose cause cannot be a connection.
     pub(crate) fn silent() -> Self {
-        Self { role: "none", trouble: Mutex::new(None) }
+        Self { role: "none", trouble: Mutex::new(None), has_succeeded: AtomicBool::new(false) }
     }
 
     /// Takes a log line of the client. All of them are for who studies it: what an operator should
@@ -67,7 +69,10 @@ impl Connection {
         }
         // What the broker closes at the first request is only logged, by its state.
         if facility == "FAIL" && message.contains("in state APIVERSION_QUERY") {
-            self.remember(TroubleKind::Closed, message);
+            // Brokers that have answered this client speak as it does: one is stopping or starting.
+            let has_succeeded = self.has_succeeded.load(Ordering::Relaxed);
+            let kind = if has_succeeded { TroubleKind::Unreachable } else { TroubleKind::Closed };
+            self.remember(kind, message);
         }
     }
 
@@ -90,6 +95,7 @@ impl Connection {
 
     /// Forgets what was said: a call has succeeded.
     pub fn on_success(&self) {
+        self.has_succeeded.store(true, Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::producer::BaseProducer;
 
@@ -74,4 +75,17 @@ fn a_time_out_is_told_with_what_the_client_said_before() {
     assert_eq!(connection.trouble().expect("it said something").kind, TroubleKind::Login);
     connection.on_success();
     assert!(matches!(told(), Reason::TimedOut { .. }));
+}
+
+#[test]
+fn a_connection_closed_at_once_is_no_question_of_tls_once_brokers_have_answered() {
+    let connection = Connection::new("test");
+    let timed_out = || ClientError::MetadataFetch(Code::OperationTimedOut);
+    let told = || KafkaError::new("ask", timed_out(), &connection).reason;
+    let closed = "Disconnected: connection reset by peer (after 1ms in state APIVERSION_QUERY)";
+    connection.on_log(RDKafkaLogLevel::Info, "FAIL", closed);
+    assert!(matches!(told(), Reason::Tls { .. }));
+    connection.on_success();
+    connection.on_log(RDKafkaLogLevel::Info, "FAIL", closed);
+    assert!(matches!(told(), Reason::Unreachable { .. }));
 }
