@@ -77,7 +77,9 @@ fn run(repeats: Repeats, disturbances: u64) {
     println!("{} of {posted} good events have arrived meanwhile", workers.row_count());
     workers.wait_until_drained(posted);
     let topics = Topics::new(&kafka, workers.brokers());
-    let [clean, dead_letters] = topics.message_ids(["events-clean", "events-dead"]);
+    let bad = ledger.count(Fate::DeadLetter, Answer::Acknowledged);
+    let [clean, dead_letters] =
+        topics.message_ids([("events-clean", posted), ("events-dead", bad)]);
     let disturbed = (repeats == Repeats::Half).then(|| workers.rows());
     workers.stop();
     let rows = readers.read(workers.lake(), "events");

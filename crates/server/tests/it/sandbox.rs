@@ -133,18 +133,15 @@ impl Sandbox {
         self.try_start_with(None).expect("no crash point is armed")
     }
 
-    /// Starts a node and waits until it is ready; one that ends because something is away for now is
-    /// started again, as a supervisor does.
-    pub(crate) fn start_supervised(&mut self) -> Node {
-        let began = Instant::now();
-        loop {
-            match self.launch(None) {
-                Ok(node) => return node,
-                Err(code) => {
-                    let goes_on = code == TEMPORARY && began.elapsed() < PATIENCE;
-                    assert!(goes_on, "the node ended with {code}: {}", self.log());
-                    println!("a node could not start yet: {}", self.log());
-                }
+    /// Starts a node and waits until it is ready; `None` when it ended because something is away for
+    /// now: a supervisor starts it again.
+    pub(crate) fn start_unless_temporary(&mut self) -> Option<Node> {
+        match self.launch(None) {
+            Ok(node) => Some(node),
+            Err(code) => {
+                assert_eq!(code, TEMPORARY, "the node did not start: {}", self.log());
+                println!("a node could not start yet: {}", self.log());
+                None
             }
         }
     }

@@ -80,7 +80,8 @@ impl Posted {
         });
         println!("everything arrived {:?} after the last post", began.elapsed());
         assert_eq!(sandbox.row_count(), total, "rows");
-        let [clean, dead_letters] = topics.message_ids(["events-clean", "events-dead"]);
+        let [clean, dead_letters] =
+            topics.message_ids([("events-clean", total), ("events-dead", 0)]);
         assert_eq!(dead_letters.len(), 0, "every event is good");
         let mut next: BTreeMap<usize, u64> = BTreeMap::new();
         for id in &clean {

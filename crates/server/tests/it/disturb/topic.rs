@@ -5,8 +5,9 @@ use std::process::{Command, Output};
 use millstream_testkit::kafka::Kafka;
 use serde_json::Value;
 
-/// How long the consumer waits for one more record before it takes the topic to be read.
-const IDLE_MS: &str = "10000";
+/// How many milliseconds the consumer waits for one more record before it takes the topic to be
+/// read; then, where there must be more, and the machine may only have been busy.
+const IDLE_MS: [&str; 2] = ["8000", "60000"];
 /// What begins a line with a record; what Kafka logs stands on other lines.
 const MARK: &str = "Partition:";
 
@@ -23,20 +24,31 @@ impl<'k> Topics<'k> {
         Self { kafka, brokers }
     }
 
-    /// Reads two topics at once and returns the message ids in them; those of one key are in the
-    /// order in which they are there.
-    pub(crate) fn message_ids(&self, topics: [&str; 2]) -> [Vec<String>; 2] {
-        let read = topics.map(|topic| self.reader(topic));
+    /// Reads two topics at once and returns the message ids in them, which must be so many at least;
+    /// those of one key are in the order in which they are there.
+    pub(crate) fn message_ids(&self, topics: [(&str, usize); 2]) -> [Vec<String>; 2] {
         std::thread::scope(|scope| {
-            read.map(|mut reader| scope.spawn(move || reader.output().unwrap()))
-                .map(|reader| ids(&reader.join().unwrap()))
+            topics
+                .map(|(topic, least)| scope.spawn(move || self.read(topic, least)))
+                .map(|reader| reader.join().unwrap())
         })
     }
 
-    fn reader(&self, topic: &str) -> Command {
+    fn read(&self, topic: &str, least: usize) -> Vec<String> {
+        let mut found = Vec::new();
+        for idle in IDLE_MS {
+            found = ids(&self.reader(topic, idle).output().unwrap());
+            if found.len() >= least {
+                break;
+            }
+        }
+        found
+    }
+
+    fn reader(&self, topic: &str, idle: &str) -> Command {
         let mut command = self.kafka.tool("org.apache.kafka.tools.consumer.ConsoleConsumer");
         command.args(["--bootstrap-server", &self.brokers, "--topic", topic, "--from-beginning"]);
-        command.args(["--isolation-level", "read_committed", "--timeout-ms", IDLE_MS]);
+        command.args(["--isolation-level", "read_committed", "--timeout-ms", idle]);
         command.args(["--formatter-property", "print.partition=true"]);
         command
     }

@@ -33,6 +33,8 @@ const LIMITS: &str =
 const PAUSE: (Duration, u64) = (Duration::from_millis(3_500), 4_500);
 /// The most milliseconds between two disturbances.
 const GAP_MS: u64 = 2_000;
+/// How often workers may end with the request to be started again, before one is ready.
+const FAILED_STARTS_MAX: usize = 20;
 /// How long it may take to catch up in the end; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(240);
 /// How long a worker may take to leave; only a hang takes as long.
@@ -75,6 +77,8 @@ pub(crate) struct Workers {
     cluster: Cluster,
     lake: TempDir,
     doors: Arc<Doors>,
+    /// How often in a row a worker could not start.
+    failed_starts: usize,
     /// What is disturbed now, and when each of it ends; the next one first.
     disturbed: Vec<(Instant, Cure)>,
 }
@@ -89,9 +93,16 @@ impl Workers {
         let on_kafka = kafka_and_lake(&cluster.bootstrap(), lake.path(), LIMITS);
         let config = format!("{}{on_kafka}", pipeline(repeats));
         let workers = (0..WORKERS).map(|_| Sandbox::with_config(&config)).collect();
-        let mut this =
-            Self { workers, cluster, lake, doors: Arc::default(), disturbed: Vec::new() };
+        let mut this = Self {
+            workers,
+            cluster,
+            lake,
+            doors: Arc::default(),
+            failed_starts: 0,
+            disturbed: Vec::new(),
+        };
         (0..WORKERS).for_each(|worker| this.begin(worker));
+        this.end_disturbances();
         this
     }
 
@@ -247,7 +258,13 @@ impl Workers {
 
     fn begin(&mut self, worker: usize) {
         check_log(&self.workers[worker]);
-        let node = self.workers[worker].start_supervised();
+        let Some(node) = self.workers[worker].start_unless_temporary() else {
+            // Others first: a worker that is paused may be the one that has the catalog's lock.
+            self.failed_starts += 1;
+            assert!(self.failed_starts < FAILED_STARTS_MAX, "no worker can start");
+            return self.until(Cure::Begin(worker), 0);
+        };
+        self.failed_starts = 0;
         self.doors.set(worker, Some(node.collector));
     }
 
