@@ -8,8 +8,8 @@
 //! ```
 //!
 //! Everything is computed from one version, and the row is swapped only if it still names that
-//! version. A partition that does not stand where the staged rows begin ends the attempt: the
-//! caller throws its work away and reopens. After every swap, failed or not, a fresh look at the
+//! version. A partition of the committer that does not stand where the staged rows begin, or where
+//! the committer believes it, ends the attempt: the caller throws its work away and reopens. After every swap, failed or not, a fresh look at the
 //! table decides: only a commit id found there counts. Committers never delete data files.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,8 @@ use uuid::Uuid;
 
 use crate::error::Clash;
 use crate::position::{
-    PartitionPosition, PositionMap, Rejection, SinkPositions, Standing, holds_commit, standing,
+    PartitionPosition, PositionMap, Rejection, Rejections, SinkPositions, Standing, holds_commit,
+    standing,
 };
 use crate::warehouse::fresh_id;
 use crate::{Config, Lake, LakeError, Swap, TableName, Version};
@@ -98,6 +99,45 @@ pub struct Change {
     pub staged_since: Option<Timestamp>,
     /// How far each partition moves.
     pub advances: Vec<Advance>,
+    /// The committer's other partitions: they must stand where it believes them.
+    pub unmoved: Vec<Unmoved>,
+}
+
+/// A partition of the committer that does not move with a commit.
+///
+/// What was rejected of it before is a dead letter by now: its entry goes with the commit.
+#[derive(Debug, Clone)]
+pub struct Unmoved {
+    /// The sink that reads it.
+    pub sink: String,
+    /// The partition.
+    pub partition: PartitionId,
+    /// Where the table must stand; `None` before the first commit of the partition.
+    pub at: Option<LogPosition>,
+}
+
+impl Change {
+    /// Returns the rejections that stand in the table with this change, after those of `base`.
+    ///
+    /// What another committer's partitions rejected is carried over: it may not be a dead letter
+    /// yet, and this list alone says so. So the list holds at most what each committer left out
+    /// in one commit.
+    fn rejections_after(&self, base: Rejections) -> Rejections {
+        let mut rejections = base;
+        let moved = self.advances.iter().map(|advance| (&advance.sink, advance.partition));
+        let ours = moved.chain(self.unmoved.iter().map(|held| (&held.sink, held.partition)));
+        for (sink, partition) in ours {
+            if let Some(partitions) = rejections.get_mut(sink) {
+                partitions.remove(&partition);
+            }
+        }
+        for advance in self.advances.iter().filter(|advance| !advance.rejected.is_empty()) {
+            let sink = rejections.entry(advance.sink.clone()).or_default();
+            sink.insert(advance.partition, advance.rejected.clone());
+        }
+        rejections.retain(|_, partitions| !partitions.is_empty());
+        rejections
+    }
 }
 
 /// A commit that a fresh load of the table shows.
@@ -162,7 +202,8 @@ impl Committer {
             let stands = standing(&self.table, &base.metadata)?;
             self.check_age(change)?;
             let map = self.advance(stands.map, &base, change)?;
-            let draft = version::Draft { id, attempt, change, map: &map };
+            let rejected = change.rejections_after(stands.rejected);
+            let draft = version::Draft { id, attempt, change, map: &map, rejected: &rejected };
             let (next, leftovers) = self.write_version(&base, &draft).await?;
             crash_point("lake.after_metadata");
             cx.check()?;
@@ -247,6 +288,13 @@ impl Committer {
         change: &Change,
     ) -> Result<PositionMap, LakeError> {
         map.sequence = base.metadata.next_sequence_number();
+        for Unmoved { sink, partition, at } in &change.unmoved {
+            let found = map.get(sink, *partition);
+            if found != *at {
+                let clash = Box::new(Clash { partition: *partition, from: *at, found });
+                return Err(LakeError::Moved { table: self.table.clone(), clash });
+            }
+        }
         for advance in &change.advances {
             let found = map.get(&advance.sink, advance.partition);
             let same_topic = map

@@ -36,7 +36,8 @@ pub use standing::{Standing, standing};
 pub const POSITIONS: &str = "millstream.positions";
 /// The snapshot summary key and the table property that hold the id of our commit.
 pub const COMMIT_ID: &str = "millstream.commit-id";
-/// The table property that lists what our last commit rejected; only there, to keep snapshots small.
+/// The table property that lists what was rejected and may not be a dead letter yet; only there,
+/// to keep snapshots small.
 pub const REJECTED: &str = "millstream.rejected";
 
 /// The version of the encoding. Version 1 knew neither where a partition began nor others.
@@ -84,7 +85,7 @@ pub struct PartitionPosition {
     pub rejected: u64,
 }
 
-/// The records one commit rejected, by sink and partition.
+/// The records that commits rejected, by sink and partition.
 pub type Rejections = BTreeMap<String, BTreeMap<PartitionId, Vec<Rejection>>>;
 
 /// A record that a commit left out because it does not fit the table.

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::commit::{Advance, Change, Committed, Committer, Settings as CommitSettings};
+use crate::commit::{Advance, Change, Committed, Committer, Settings as CommitSettings, Unmoved};
 use crate::config::{Config, ConfigError};
 use crate::metrics;
 use crate::position::{PositionMap, Rejection, Rejections, Standing};
@@ -172,20 +172,26 @@ impl IcebergSink {
     }
 
     fn change(&self, open: &mut Open, finished: Finished) -> Change {
-        let moved = open.inputs.iter_mut().filter_map(|(partition, input)| {
-            Some(Advance {
-                sink: self.settings.name.clone(),
-                topic: partition.topic.clone(),
-                partition: partition.partition,
+        let mut change =
+            Change { files: finished.files, staged_since: finished.since, ..Change::default() };
+        for (TopicPartition { topic, partition }, input) in &mut open.inputs {
+            let (sink, partition) = (self.settings.name.clone(), *partition);
+            let (Some(first), Some(to)) = (input.first, input.to) else {
+                change.unmoved.push(Unmoved { sink, partition, at: input.from });
+                continue;
+            };
+            change.advances.push(Advance {
+                sink,
+                topic: topic.clone(),
+                partition,
                 from: input.from,
-                first: input.first?,
-                to: input.to?,
+                first,
+                to,
                 rows: input.rows,
                 rejected: std::mem::take(&mut input.rejected),
-            })
-        });
-        let advances = moved.collect();
-        Change { files: finished.files, staged_since: finished.since, advances }
+            });
+        }
+        change
     }
 
     async fn record(
@@ -294,7 +300,7 @@ impl Sink for IcebergSink {
 }
 
 impl IcebergSink {
-    /// Returns what the last commit rejected of this sink's partitions.
+    /// Returns what was rejected of this sink's partitions and may not be a dead letter yet.
     fn pending(&self, map: &PositionMap, rejected: &Rejections) -> Vec<SinkReject> {
         let name = &self.settings.name;
         let (Some(sink), Some(partitions)) = (map.sinks.get(name), rejected.get(name)) else {

@@ -37,8 +37,8 @@ pub use worker::{
 ///
 /// * **Rows and positions are one.** [`Sink::commit`] stores all staged rows together with the
 ///   next position of every partition, or nothing. It is a compare-and-set: it goes in only if the
-///   stored position of each partition is still the one that the staged rows begin at. If not,
-///   it fails, and nothing is stored.
+///   stored position of each input is still the one that the staged rows begin at, or that `open`
+///   or the last commit returned. If not, it fails, and nothing is stored.
 /// * **Unknown is not failed.** Before `commit` reports a failure it finds out whether its commit
 ///   id is stored. If it cannot find out, it returns an error; the caller then drops everything
 ///   and calls `open`, which reads what is stored.
@@ -46,8 +46,11 @@ pub use worker::{
 ///   in [`SinkCommit::rejected`], which is stored *in the commit*: whether it was rejected is
 ///   decided by the commit alone. An error of class `Invalid` means that the sink itself is at
 ///   fault (a column is gone, the table is another one); nothing is skipped, the task waits.
-/// * **Rejected records are kept until the next commit.** `open` returns those of the last commit
-///   again; the caller knows from the log whether their dead letters are written.
+/// * **Rejected records are kept until the next commit of the committer that has their
+///   partition.** A commit keeps those of every partition that is not its input: another worker
+///   may have died before it wrote their dead letters. `open` returns all that are kept; the
+///   caller knows from the log which of the letters are written, and writes the others before it
+///   commits anything.
 /// * **Any error, reopen.** After an error of any method the staged rows are void; the caller
 ///   calls `open` again, on the same value. `open` must work from any state.
 ///
@@ -89,7 +92,7 @@ pub trait Sink: Debug + Send + Sync {
 pub struct SinkOpened {
     /// The position of each input; an input without one was never committed.
     pub positions: Vec<SinkPosition>,
-    /// The last commit's id and the records it rejected; `None` before the first commit.
+    /// The last commit's id and the rejected records that are kept; `None` before the first.
     pub last_commit: Option<(CommitId, Vec<SinkReject>)>,
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Draft<'a> {
     pub(super) attempt: u32,
     pub(super) change: &'a Change,
     pub(super) map: &'a PositionMap,
+    /// What is rejected and may not be a dead letter yet, with this commit.
+    pub(super) rejected: &'a Rejections,
 }
 
 impl Draft<'_> {
@@ -32,14 +34,9 @@ impl Draft<'_> {
         ])
     }
 
-    /// Returns what the commit rejected, as text; `None` when nothing was.
+    /// Returns the rejections as text; `None` when there are none.
     fn rejections(&self) -> Option<String> {
-        let mut rejections = Rejections::new();
-        for advance in self.change.advances.iter().filter(|advance| !advance.rejected.is_empty()) {
-            let sink = rejections.entry(advance.sink.clone()).or_default();
-            sink.insert(advance.partition, advance.rejected.clone());
-        }
-        (!rejections.is_empty()).then(|| encode_rejections(&rejections))
+        (!self.rejected.is_empty()).then(|| encode_rejections(self.rejected))
     }
 
     fn path(&self, metadata: &TableMetadata, part: &str) -> String {

@@ -14,5 +14,6 @@ mod durability;
 mod others;
 mod readers;
 mod renamed;
+mod shared;
 mod sink;
 mod support;

@@ -11,6 +11,7 @@ mod pace;
 mod processor;
 mod sink;
 mod sink_returns;
+mod sink_shared;
 mod spool;
 mod spool_faults;
 mod spool_refused;

@@ -1,4 +1,4 @@
-//! A sink in memory that fails in every way it may.
+//! A sink in memory that fails in every way it may; several share a table, as workers do.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,7 +18,9 @@ use tokio::time::Instant;
 pub(crate) struct Table {
     pub(crate) rows: Vec<String>,
     pub(crate) positions: BTreeMap<TopicPartition, SinkPosition>,
-    pub(crate) last_commit: Option<(CommitId, Vec<SinkReject>)>,
+    pub(crate) last_commit: Option<CommitId>,
+    /// What may not be a dead letter yet.
+    pub(crate) rejected: BTreeMap<TopicPartition, Vec<SinkReject>>,
     pub(crate) commits: u64,
     /// What happens to the next commits.
     pub(crate) failures: Vec<Failure>,
@@ -42,7 +44,8 @@ pub(crate) struct MemorySink {
     positions: BTreeMap<TopicPartition, SinkPosition>,
     rejected: Vec<SinkReject>,
     since: Option<Instant>,
-    inputs: Vec<TopicPartition>,
+    /// Where the table must stand when the next commit comes.
+    begins: BTreeMap<TopicPartition, Option<LogPosition>>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +53,17 @@ pub(crate) struct MemorySink {
 struct Wanted;
 
 impl millstream_model::Classify for Wanted {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Transient
+    }
+}
+
+/// Another committer has one of the partitions.
+#[derive(Debug, thiserror::Error)]
+#[error("the table stands elsewhere")]
+struct Moved;
+
+impl millstream_model::Classify for Moved {
     fn class(&self) -> ErrorClass {
         ErrorClass::Transient
     }
@@ -65,12 +79,31 @@ impl MemorySink {
         self.table.lock().expect("no test panics with the lock")
     }
 
-    fn store(&mut self, id: &CommitId) {
+    /// Stores what is staged, if the table stands where it begins.
+    fn store(&mut self, id: &CommitId) -> Result<(), SinkError> {
         let mut table = self.table.lock().expect("no test panics with the lock");
+        for (input, begin) in &self.begins {
+            let found = table.positions.get(input).map(|position| position.next);
+            if found != *begin {
+                return Err(SinkError::new("commit", Moved));
+            }
+            // Dealt with before this commit: the worker wrote its dead letters.
+            table.rejected.remove(input);
+        }
         table.rows.append(&mut self.rows);
-        table.positions.clone_from(&self.positions);
-        table.last_commit = Some((id.clone(), self.rejected.clone()));
+        table.positions.extend(self.positions.clone());
+        for reject in &self.rejected {
+            table.rejected.entry(reject.partition.clone()).or_default().push(reject.clone());
+        }
+        table.last_commit = Some(id.clone());
         table.commits += 1;
+        Ok(())
+    }
+
+    fn remember_begins(&mut self) {
+        for (input, begin) in &mut self.begins {
+            *begin = self.positions.get(input).map(|position| position.next);
+        }
     }
 }
 
@@ -84,11 +117,15 @@ impl Sink for MemorySink {
         self.rows.clear();
         self.rejected.clear();
         self.since = None;
-        self.inputs = inputs.to_vec();
-        let stored = self.table().positions.clone();
+        let mut stored = self.table().positions.clone();
+        stored.retain(|partition, _| inputs.contains(partition));
         self.positions = stored;
+        self.begins = inputs.iter().map(|input| (input.clone(), None)).collect();
+        self.remember_begins();
         let positions = self.positions.values().cloned().collect();
-        Ok(SinkOpened { positions, last_commit: self.table().last_commit.clone() })
+        let table = self.table();
+        let rejected = table.rejected.values().flatten().cloned().collect();
+        Ok(SinkOpened { positions, last_commit: table.last_commit.clone().zip(Some(rejected)) })
     }
 
     async fn write(
@@ -130,7 +167,7 @@ impl Sink for MemorySink {
         let id = CommitId(format!("commit-{}", self.table().commits));
         let failure = self.table().failures.pop();
         if failure != Some(Failure::Lost) {
-            self.store(&id);
+            self.store(&id)?;
         }
         match failure {
             None => {}
@@ -138,6 +175,7 @@ impl Sink for MemorySink {
             Some(Failure::Lost | Failure::Stored) => return Err(SinkError::new("commit", Wanted)),
         }
         self.since = None;
+        self.remember_begins();
         let positions = self.positions.values().cloned().collect();
         Ok(SinkCommit { id, positions, rejected: std::mem::take(&mut self.rejected) })
     }

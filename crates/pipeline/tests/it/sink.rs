@@ -29,8 +29,13 @@ pub(crate) fn sink_settings() -> Settings {
 }
 
 fn start(stage: &Stage, table: &Arc<Mutex<Table>>) -> Running {
+    start_with(stage, table, sink_settings())
+}
+
+/// Starts a worker; several may share a table.
+pub(crate) fn start_with(stage: &Stage, table: &Arc<Mutex<Table>>, settings: Settings) -> Running {
     let sink = MemorySink::of(table);
-    let (worker, status) = SinkWorker::new(sink_settings(), sink, stage.surroundings());
+    let (worker, status) = SinkWorker::new(settings, sink, stage.surroundings());
     let cx = stage.cx.child();
     let task = {
         let cx = cx.clone();

@@ -3,7 +3,10 @@
 //!
 //! The rejected records are read again from the log, at start-up and in operation alike: between
 //! the registered position and the committed one retention keeps them. They are written in as
-//! many transactions as their size needs; the mark [`COMMIT_SOURCE`] says how far that came:
+//! many transactions as their size needs; the mark [`COMMIT_SOURCE`] says how far that came. What
+//! lies before it, or before the registered position, is dealt with, whichever commit rejected it:
+//! offsets only grow, and a sink goes on with a partition only when all of it is registered. The
+//! commit's id is noted for people.
 //!
 //! ```text
 //!  0         1                     9
@@ -49,7 +52,7 @@ const VERSION: u8 = 1;
 pub enum RegisterError {
     /// A rejected record went before its dead letter was written.
     #[error(
-        "the sink's last commit rejected record {offset} of {partition}, whose dead letter is not \
+        "the sink rejected record {offset} of {partition}, whose dead letter is not \
          written, and the log begins at offset {start}: the sink was away for longer than the \
          log's `orphan_hold`, and the record was deleted; restore the log, or give the sink another \
          name and table to store everything that is still readable"
@@ -85,7 +88,7 @@ pub(super) struct OwnedTask {
 pub(super) struct Stored<'c> {
     pub(super) position: &'c SinkPosition,
     pub(super) commit: &'c CommitId,
-    /// What the commit rejected of this partition, by offset.
+    /// What was rejected of this partition and may not be a dead letter yet, by offset.
     pub(super) rejected: Vec<&'c SinkReject>,
 }
 
@@ -111,10 +114,16 @@ impl Registrar<'_> {
     ) -> Result<(), Failure> {
         let Stored { position: stored, commit, rejected } = stored;
         let partition = owned.task.input.clone();
-        let mark = Mark::read(&owned.committed, commit);
-        let pending: Vec<_> =
-            rejected.iter().filter(|reject| reject.offset >= mark).copied().collect();
         let registered = gap::registered(&owned.committed, &partition);
+        let mut written_before = Mark::read(&owned.committed);
+        // A task that never began has a place, too, and it says nothing of what is written.
+        if let Some(registered) = registered.filter(|_| owned.committed.began) {
+            written_before = written_before.max(registered.offset);
+        }
+        // What lies beyond the sink's position is not decided: it is read again.
+        let undone = written_before..stored.next.offset;
+        let is_undone = |reject: &&&SinkReject| undone.contains(&reject.offset);
+        let pending: Vec<_> = rejected.iter().filter(is_undone).copied().collect();
         let is_known = registered.is_some_and(|registered| is_same_place(registered, stored.next));
         if pending.is_empty() && is_known {
             owned.stored = Some(stored.next);
@@ -282,7 +291,7 @@ impl Registrar<'_> {
     }
 }
 
-/// How far the dead letters of a commit are written.
+/// How far the dead letters of a partition are written.
 struct Mark;
 
 impl Mark {
@@ -297,17 +306,14 @@ impl Mark {
         (Self::source_id(), Bytes::from(bytes))
     }
 
-    /// Returns the offset before which the dead letters of `commit` are written.
-    fn read(committed: &Committed, commit: &CommitId) -> Offset {
+    /// Returns the offset before which the dead letters are written.
+    fn read(committed: &Committed) -> Offset {
         let bytes = committed.positions.get(&Self::source_id());
         let Some((&VERSION, rest)) = bytes.and_then(|bytes| bytes.split_first()) else {
             return Offset::ZERO;
         };
-        match rest.split_first_chunk() {
-            Some((before, id)) if id == commit.0.as_bytes() => Offset(u64::from_le_bytes(*before)),
-            // The mark is of an earlier commit: nothing of this one is written.
-            _ => Offset::ZERO,
-        }
+        let before = rest.split_first_chunk().map(|(before, _commit)| u64::from_le_bytes(*before));
+        before.map_or(Offset::ZERO, Offset)
     }
 }
 
