@@ -39,6 +39,8 @@ pub struct KeyedState {
     books: Books,
     /// When the transaction at hand began.
     now: Timestamp,
+    /// Events of the transaction at hand that came too late to be judged for sure.
+    late: u64,
     /// What kept a step from reading its state; the transaction must not be committed.
     failure: Option<StoreError>,
     /// What the transaction at hand adds to the changelog, in bytes.
@@ -64,6 +66,7 @@ impl KeyedState {
             since: Offset::ZERO,
             books: Books::default(),
             now: Timestamp::EPOCH,
+            late: 0,
             failure: None,
             batch_bytes: 0,
             unsaved_bytes: 0,
@@ -75,8 +78,18 @@ impl KeyedState {
     pub fn begin(&mut self, now: Timestamp) {
         self.batch.clear();
         self.failure = None;
+        self.late = 0;
         self.now = now;
         self.books = self.committed_books().unwrap_or_default();
+        // What is there counts, not what was noted: a bound on something that is gone would make
+        // a step forget what it still has.
+        self.books.ids = self.entries_of_steps();
+    }
+
+    fn entries_of_steps(&self) -> u64 {
+        // The store in memory does not fail.
+        let has_books = matches!(self.store.get(BOOKS, &[]), Ok(Some(_)));
+        self.store.info().entries - u64::from(has_books)
     }
 
     /// Returns the entry under `key`; what cannot be read fails the transaction and seems absent.
@@ -127,6 +140,16 @@ impl KeyedState {
         // Our clock may have been set back: then the stream follows it.
         self.books.time = self.books.time.max(accepted).min(self.now);
         self.books.time
+    }
+
+    /// Counts an event that came so late that what it should be compared with may be forgotten.
+    pub fn count_late(&mut self) {
+        self.late += 1;
+    }
+
+    /// Returns how many events came too late since [`KeyedState::begin`].
+    pub fn take_late(&mut self) -> u64 {
+        std::mem::take(&mut self.late)
     }
 
     /// The books of the transaction at hand.

@@ -192,10 +192,13 @@ async fn ensure_changelogs(cx: &Context, config: &Config, log: &dyn Log) -> Resu
         let wanted = TopicConfig { partitions, kind: TopicKind::Changelog, retention: None };
         log.admin().ensure_topic(cx, &name, &wanted).await.map_err(|error| match error.class() {
             millstream_model::ErrorClass::Invalid => {
+                let (pipeline, topic) = (&pipeline.name.value, &name);
                 let hint = format!(
-                    "the state of pipeline `{}` is of another number of partitions; let it read a \
-                     topic with that number, or take its step that keeps state out",
-                    pipeline.name.value
+                    "topic `{topic}` holds what pipeline `{pipeline}` remembers, by partition. A \
+                     pipeline that is to read another topic takes another name. Where its topic \
+                     got more partitions in Kafka, take the step that keeps state out, start \
+                     once, delete topic `{topic}` in Kafka and put the step back: it then begins \
+                     with nothing to remember"
                 );
                 Failure::new(Code::Config, error).with_hint(hint)
             }

@@ -18,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use millstream_model::{LogId, Offset, Timestamp, TopicId};
+use millstream_model::{LogId, LogPosition, Offset, Timestamp, TopicId};
 use millstream_runtime::Disk;
 use millstream_runtime::disk::OpenMode;
 use tracing::warn;
@@ -45,6 +45,8 @@ pub struct Identity {
     pub partition: u32,
     /// What the state means.
     pub fingerprint: String,
+    /// Where the state begins in the changelog: a snapshot from before is of another one.
+    pub since: Offset,
     /// Older snapshots are of no use: the changelog may have forgotten deletions since.
     pub written_after: Option<Timestamp>,
 }
@@ -64,6 +66,9 @@ impl SnapshotDir {
 
     /// Writes a snapshot of `store`, durably, and removes all but the two newest. Blocks.
     ///
+    /// What is of another log or topic, or lies beyond this one, is of a log that was wiped or taken
+    /// back: it is removed first, so that it does not pass for one of the newest.
+    ///
     /// Returns the offset of the older one of two: nobody needs the changelog before it.
     ///
     /// # Panics
@@ -74,6 +79,7 @@ impl SnapshotDir {
         let path = self.path_of(position.offset);
         let unfinished = path.with_extension(&UNFINISHED_SUFFIX[1..]);
         self.remove_unfinished()?;
+        self.remove_stale(&position, label)?;
         store.checkpoint(&*self.disk, &unfinished, label)?;
         self.disk.rename(&unfinished, &path).map_err(at(&path))?;
         self.disk.sync_dir(&self.dir).map_err(at(&self.dir))?;
@@ -134,6 +140,25 @@ impl SnapshotDir {
         Ok(())
     }
 
+    /// Removes every snapshot that is not of the same history as one at `position`, as far as its
+    /// name and head tell. A damaged one is left: it is pushed out like any other.
+    fn remove_stale(&self, position: &LogPosition, label: &Label) -> Result<(), StoreError> {
+        for offset in self.offsets()? {
+            let path = self.path_of(offset);
+            let is_stale = offset > position.offset
+                || match head(&*self.disk, &path) {
+                    Ok((found, labelled)) => !is_of(&found, &labelled, position, label),
+                    Err(error @ StoreError::Disk { .. }) => return Err(error),
+                    Err(_damaged) => false,
+                };
+            if is_stale {
+                warn!(path = %path.display(), "snapshot of another state is removed");
+                self.disk.remove(&path).map_err(at(&path))?;
+            }
+        }
+        Ok(())
+    }
+
     fn remove_old(&self) -> Result<Option<Offset>, StoreError> {
         let offsets = self.offsets()?;
         let (old, kept) = offsets.split_at(offsets.len().saturating_sub(SNAPSHOTS_KEPT));
@@ -177,6 +202,19 @@ pub(crate) fn write(
     file.sync_data().map_err(at(path))
 }
 
+fn head(disk: &dyn Disk, path: &Path) -> Result<(LogPosition, Label), StoreError> {
+    let file = disk.open(path, OpenMode::Read).map_err(at(path))?;
+    Reader::new(&*file, path).head()
+}
+
+/// Tells whether two snapshots are of one task's state.
+fn is_of(found: &LogPosition, labelled: &Label, position: &LogPosition, label: &Label) -> bool {
+    found.log == position.log
+        && found.topic == position.topic
+        && labelled.partition == label.partition
+        && labelled.fingerprint == label.fingerprint
+}
+
 /// Reads a snapshot; `None` when it is whole so far but not what `identity` asks for.
 fn read(
     disk: &dyn Disk,
@@ -191,6 +229,7 @@ fn read(
         && position.topic == identity.topic
         && label.partition == identity.partition
         && label.fingerprint == identity.fingerprint
+        && position.offset >= identity.since
         && identity.written_after.is_none_or(|limit| label.written > limit);
     if !fits {
         return Ok(None);

@@ -49,6 +49,26 @@ fn what_is_not_committed_is_dropped_by_the_next_transaction() {
 }
 
 #[test]
+fn ids_are_what_is_there_whatever_the_books_say() {
+    let position = LogPosition {
+        log: LogId(uuid::Uuid::nil()),
+        topic: TopicId(uuid::Uuid::nil()),
+        incarnation: Incarnation::NONE,
+        offset: Offset(3),
+    };
+    let books = Books { ids: 1_000_000, transactions: 7, ..Books::default() };
+    let mut batch = WriteBatch::new();
+    batch.put(BOOKS, Key::from([]), Entry::new(&books.encode()));
+    for number in 0..3_u8 {
+        batch.put(FamilyId(1), Key::from([number]), Entry::new(&[]));
+    }
+    let mut state = KeyedState::new();
+    state.restored(&batch, position, Timestamp::EPOCH).unwrap();
+    state.begin(Timestamp::EPOCH);
+    assert_eq!(*state.books_mut(), Books { ids: 3, ..books });
+}
+
+#[test]
 fn what_is_committed_equals_what_is_read_from_the_changelog() {
     let position = LogPosition {
         log: LogId(uuid::Uuid::nil()),

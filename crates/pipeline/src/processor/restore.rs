@@ -1,10 +1,15 @@
 //! Rebuilding state when a task is opened: from what is in memory, from a snapshot, from the
 //! changelog's beginning, whichever first proves to be whole.
 //!
+//! A task without a mark never kept state, or let go of it: it begins with an empty one, at the
+//! changelog's end. What stands before that, in the changelog and in snapshots, is of a state that
+//! is gone, and is read neither now nor later.
+//!
 //! The fence of `open` has settled whatever an earlier owner, or an attempt of our own, had on
 //! its way, so the changelog ends where the state ends. Whether all of it was read is not
 //! believed but checked: the task's mark counts the transactions that wrote to it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use millstream_log::{Bounds, Committed, FetchLimits, LogReader, ReaderError};
@@ -47,11 +52,11 @@ impl Processor {
             return Ok(());
         }
         let mark = Mark::of_committed(committed).map_err(|error| Failure::of("open", &error))?;
-        self.check_partitions(mark)?;
         let bounds = self.log.bounds(cx, &changelog).await;
         let bounds = bounds.map_err(|error| Failure::of("restore", &error))?;
-        // A state that begins now needs nothing of what is trimmed already.
-        let since = mark.map_or(bounds.start.offset, |mark| mark.since);
+        let Some(mark) = mark else { return self.begin_at(bounds.end) };
+        self.check_partitions(&changelog, mark)?;
+        let since = mark.since;
         self.state()?.set_since(since);
         let mut reason = String::new();
         for origin in [Origin::Memory, Origin::Snapshot, Origin::Beginning] {
@@ -59,7 +64,7 @@ impl Processor {
                 continue;
             };
             match self.log.reader(cx, &changelog, from).await {
-                Ok(reader) => self.replay(cx, reader, from, &bounds).await?,
+                Ok(reader) => self.replay(cx, reader, from..bounds.end, since).await?,
                 Err(ReaderError::Position(refused)) => {
                     tracing::warn!(%changelog, ?origin, %refused, "state is rebuilt from elsewhere");
                     reason = refused.to_string();
@@ -68,9 +73,7 @@ impl Processor {
                 Err(error) => return Err(Failure::of("restore", &error)),
             }
             let Some(found) = self.missing_of(mark)? else {
-                let shown = self.state()?.status();
-                self.reporter.update(|status| status.keyed = Some(shown));
-                return Ok(());
+                return self.show_state();
             };
             tracing::warn!(%changelog, ?origin, reason = %found, "state is rebuilt from elsewhere");
             reason = found;
@@ -78,21 +81,38 @@ impl Processor {
         Err(self.refused(&changelog, &reason))
     }
 
+    /// Begins with an empty state at the changelog's end.
+    fn begin_at(&mut self, end: LogPosition) -> Result<(), Failure> {
+        let now = self.clock.now();
+        let state = self.state()?;
+        state.reset(MemoryStore::new(u64::MAX), now);
+        state.set_since(end.offset);
+        let begun = state.restored(&WriteBatch::new(), end, now);
+        begun.map_err(|error| Failure::of("restore", &error))?;
+        self.show_state()
+    }
+
+    fn show_state(&mut self) -> Result<(), Failure> {
+        let shown = self.state()?.status();
+        self.reporter.update(|status| status.keyed = Some(shown));
+        Ok(())
+    }
+
     /// Refuses a number of partitions under which keys go elsewhere than their state.
-    fn check_partitions(&self, mark: Option<Mark>) -> Result<(), Failure> {
-        let found = self.settings.cleaner.input_partitions;
-        match mark {
-            Some(Mark { partitions, .. }) if partitions != found => {
-                let reason = format!(
-                    "the state of this task is of {partitions} partitions, its input has {found}: \
-                     keys go to other partitions than what is remembered of them; let the \
-                     pipeline read a topic with {partitions} partitions, or take the step that \
-                     keeps state out, start once, and put it back to begin with an empty state"
-                );
-                Err(Failure::refused("restore", ErrorClass::Invalid, reason))
-            }
-            _ => Ok(()),
+    fn check_partitions(&self, changelog: &TopicPartition, mark: Mark) -> Result<(), Failure> {
+        let (kept, found) = (mark.partitions, self.settings.cleaner.input_partitions);
+        if kept == found {
+            return Ok(());
         }
+        let topic = &changelog.topic;
+        let reason = format!(
+            "the state of this task is of {kept} partitions, its input has {found}: keys go to \
+             other partitions than what is remembered of them; let the pipeline read a topic with \
+             {kept} partitions, or begin with an empty state: take the step that keeps state out, \
+             start once until the pipeline's tasks run, and put it back; its topic `{topic}` must \
+             have {found} partitions then"
+        );
+        Err(Failure::refused("restore", ErrorClass::Invalid, reason))
     }
 
     /// Makes the state stand where reading is to go on; `None` when there is nothing to go on
@@ -113,8 +133,9 @@ impl Processor {
         match origin {
             Origin::Memory => {
                 let held = self.state()?.position();
-                let fresh = |as_of: &Timestamp| written_after.is_none_or(|limit| *as_of > limit);
-                Ok(held.filter(|(_, as_of)| fresh(as_of)).map(|(position, _)| position))
+                let fresh = |as_of: Timestamp| written_after.is_none_or(|limit| as_of > limit);
+                let held = held.filter(|(held, as_of)| held.offset >= since && fresh(*as_of));
+                Ok(held.map(|(position, _)| position))
             }
             Origin::Snapshot => {
                 let identity = Identity {
@@ -122,6 +143,7 @@ impl Processor {
                     topic: bounds.end.topic,
                     partition: changelog.partition.0,
                     fingerprint: FINGERPRINT.to_owned(),
+                    since,
                     written_after,
                 };
                 let Some(store) = self.load(identity).await? else { return Ok(None) };
@@ -153,21 +175,23 @@ impl Processor {
         loaded.map_err(|error| Failure::of("restore", &error))
     }
 
-    /// Reads the changelog from `from` to the end, into the state.
+    /// Reads a range of the changelog into the state; what stands before `since` is left out.
     async fn replay(
         &mut self,
         cx: &Context,
         mut reader: Box<dyn LogReader>,
-        from: LogPosition,
-        bounds: &Bounds,
+        range: Range<LogPosition>,
+        since: Offset,
     ) -> Result<(), Failure> {
-        let (mut next, end) = (from, bounds.end.offset);
-        let total = end.0.saturating_sub(from.offset.0);
-        while next.offset < end {
+        let Range { start: from, end } = range;
+        let mut next = from;
+        let total = end.offset.0.saturating_sub(from.offset.0);
+        while next.offset < end.offset {
             let fetched = reader.fetch(cx, RESTORE_FETCH).await;
             let fetched = fetched.map_err(|error| Failure::of("restore", &error))?;
             let mut batch = WriteBatch::new();
-            for (_, record) in fetched.batches.iter().flat_map(|batch| batch.iter()) {
+            let records = fetched.batches.iter().flat_map(|batch| batch.iter());
+            for (_, record) in records.filter(|(offset, _)| *offset >= since) {
                 let change = Change::decode(record);
                 change.map_err(|error| Failure::of("restore", &error))?.apply_to(&mut batch);
             }
@@ -185,35 +209,29 @@ impl Processor {
     }
 
     /// Returns what the rebuilt state lacks, in words; `None` when it is whole.
-    fn missing_of(&mut self, mark: Option<Mark>) -> Result<Option<String>, Failure> {
+    fn missing_of(&mut self, mark: Mark) -> Result<Option<String>, Failure> {
         let books = self.state()?.committed_books();
-        let books = books.map_err(|error| Failure::of("restore", &error))?;
-        Ok(match mark {
-            Some(Mark { transactions, .. }) if transactions != books.transactions => {
-                let found = books.transactions;
-                Some(format!("it shows {found} of {transactions} transactions"))
-            }
-            _ => None,
-        })
+        let found = books.map_err(|error| Failure::of("restore", &error))?.transactions;
+        let counted = mark.transactions;
+        let is_whole = found == counted;
+        Ok((!is_whole).then(|| format!("it shows {found} of {counted} transactions")))
     }
 
     fn refused(&self, changelog: &TopicPartition, reason: &str) -> Failure {
         let separator = if reason.is_empty() { "" } else { " (" };
         let close = if reason.is_empty() { "" } else { ")" };
-        // Compacted, all of it is there: what is not to be seen yet will be.
         let (class, remedy) = if self.log.admin().is_gapless() {
-            (
-                ErrorClass::Invalid,
-                "; restore the snapshots of the data directory, or take the step that keeps state \
-                 out of the pipeline, start once until events have passed, and put it back: it \
-                 then begins with an empty state",
-            )
+            (ErrorClass::Invalid, "restore the snapshots of the data directory, or")
         } else {
-            (ErrorClass::Transient, "")
+            // Compacted, all of it is there, and what is not to be seen yet will be: unless
+            // somebody emptied the topic.
+            (ErrorClass::Transient, "it is read again; if records of that topic were deleted,")
         };
         let reason = format!(
             "the state of this task cannot be rebuilt: neither a snapshot nor the changelog \
-             {changelog} holds all of it{separator}{reason}{close}{remedy}"
+             {changelog} holds all of it{separator}{reason}{close}; {remedy} take the step that \
+             keeps state out of the pipeline, start once until the pipeline's tasks run, and put \
+             it back: it then begins with an empty state"
         );
         Failure::refused("restore", class, reason)
     }

@@ -17,6 +17,7 @@ use crate::cleaner::Outputs;
 use crate::counts::{Beginning, Counts};
 use crate::dead_letter::Origin;
 use crate::failure::Failure;
+use crate::keyed_state::Mark;
 use crate::status::{InputStatus, TaskState};
 
 /// What an owner holds; all of it is dropped at the first doubt.
@@ -51,6 +52,14 @@ impl Processor {
         }
         let Ok(session) = cx.run(self.open(cx)).await else { return Ok(()) };
         let mut session = session?;
+        if session.notes.iter().any(|(source, _)| *source == Mark::source_id()) {
+            // The state is let go of without waiting for events: they may be long in coming.
+            let consumed = vec![self.consumed(session.position)];
+            let transaction = Transaction { consumed, ..Transaction::default() };
+            if self.transact(cx, &mut session, &transaction).await?.is_err() {
+                return Ok(());
+            }
+        }
         // Opened, and nothing to do yet: the first fetch may wait.
         self.reporter.set_unless(TaskState::Idle, self.attempts.is_failing());
         while !cx.is_cancelled() {

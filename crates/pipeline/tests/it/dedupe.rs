@@ -9,13 +9,14 @@ use millstream_log::memory::{Gaps, Outcome};
 use millstream_log::{Log, OffsetBatch};
 use millstream_model::{ErrorClass, Headers, Offset, RecordBatchBuilder, Timestamp};
 use millstream_pipeline::event::Limits;
+use millstream_pipeline::keyed_state::Books;
 use millstream_pipeline::processor::{Keeping, Settings};
 use millstream_pipeline::step::{StepConfig, dedupe};
-use millstream_pipeline::{Cleaner, Counts, TaskState, cleaner};
+use millstream_pipeline::{Cleaner, Counts, TaskState, TaskStatus, cleaner};
 use millstream_runtime::disk::OpenMode;
 use millstream_runtime::disk::fault::FaultDisk;
 use millstream_runtime::{Disk, Rng};
-use millstream_state::SnapshotDir;
+use millstream_state::{Change, FamilyId, MemoryStore, SnapshotDir, Store as _, WriteBatch};
 use proptest::prelude::*;
 
 use crate::stage::{self, PARTITIONS, Running, Stage, partition, topic_name};
@@ -39,7 +40,10 @@ fn settings() -> Settings {
 
 /// Settings with a snapshot after every transaction, on `disk`.
 pub(crate) fn settings_on(disk: &FaultDisk) -> Settings {
-    let mut settings = settings();
+    with_snapshots(disk, settings())
+}
+
+fn with_snapshots(disk: &FaultDisk, mut settings: Settings) -> Settings {
     let snapshots = SnapshotDir::new(Arc::new(disk.clone()), PathBuf::from(SNAPSHOTS));
     let keeping = settings.keeping.as_mut().expect("it keeps state");
     keeping.snapshots = Some(snapshots);
@@ -204,20 +208,55 @@ async fn a_lost_state_is_refused_with_the_remedy_and_the_remedy_works() {
     assert!(reason.contains("restore the snapshots"), "{reason}");
     assert_eq!(stage.values(&partition("clean", 0)).len(), 10, "nothing was let through");
     running.drain().await;
-    // The step taken out …
+    take_out(&stage).await;
+    begins_with_an_empty_state(&stage, || settings_on(&empty), 11).await;
+}
+
+/// Lets the task run without the step until it let go of its state; there may be no events.
+async fn take_out(stage: &Stage) {
     let mut running = stage.process(stage::settings(0));
-    running.until_done(11).await;
+    let is_idle = |status: &TaskStatus| status.state == TaskState::Idle && status.lag() == 0;
+    running.until(is_idle).await;
     running.drain().await;
-    // … and put back.
-    append(&stage, &[event(90), event(90)]).await;
-    let mut running = stage.process(settings_on(&empty));
-    let status = running.until_done(13).await;
-    assert_eq!(status.counts.deduplicated, 1);
-    running.drain().await;
-    let mut running = stage.process(settings_on(&empty));
-    append(&stage, &[event(90)]).await;
-    assert_eq!(running.until_done(14).await.counts.deduplicated, 2);
-    running.drain().await;
+}
+
+/// The ids of the state as the changelog has them.
+fn books(stage: &Stage) -> Books {
+    let mut store = MemoryStore::new(u64::MAX);
+    for record in stage.log.records(&changelog()).iter().flat_map(|batch| &batch.records) {
+        let mut batch = WriteBatch::new();
+        Change::decode(record).expect("a record of ours").apply_to(&mut batch);
+        store.commit(&batch, None).expect("there is room");
+    }
+    let books = store.get(FamilyId(0), &[]).expect("it is in memory").expect("there are books");
+    Books::decode(&books.value).expect("they are ours")
+}
+
+/// Puts the step back after `read` events, with room for four ids and no more.
+async fn begins_with_an_empty_state(stage: &Stage, settings: impl Fn() -> Settings, read: u64) {
+    let settings = || {
+        let mut settings = settings();
+        let config = dedupe::Config { keys_max: 4, ..config() };
+        *settings.cleaner.steps.last_mut().expect("the step") = StepConfig::Dedupe(config);
+        settings
+    };
+    // Four ids, each twice, in a transaction each; the task is started anew in between.
+    for (round, id) in (1..).zip([90, 91, 92, 93, 90, 91, 92, 93]) {
+        append(stage, &[event(id)]).await;
+        let mut running = stage.process(settings());
+        let status = running.until_done(read + round).await;
+        running.drain().await;
+        let keyed = status.keyed.expect("the task keeps state");
+        assert_eq!((keyed.entries, keyed.evicted_early), (round.min(4) + 1, 0), "{round}");
+        assert_eq!((books(stage).ids, books(stage).transactions), (round.min(4), round));
+    }
+    // With another number of partitions than the input's, clean events go by their key.
+    let clean: Vec<String> =
+        (0..PARTITIONS).flat_map(|number| stage.values(&partition("clean", number))).collect();
+    for id in 90..94 {
+        let count = clean.iter().filter(|value| **value == event(id)).count();
+        assert_eq!(count, 1, "event {id}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -229,11 +268,36 @@ async fn another_number_of_partitions_is_refused() {
     running.drain().await;
     let mut settings = settings();
     settings.cleaner.input_partitions = PARTITIONS + 1;
+    let of_three = settings.cleaner.clone();
     let mut running = stage.process(settings);
     let (step, class, reason) = stuck(&mut running).await;
     assert_eq!((step.as_str(), class), ("restore", ErrorClass::Invalid));
     assert!(reason.contains("of 2 partitions, its input has 3"), "{reason}");
     running.drain().await;
+    // The remedy that it names; no event comes meanwhile.
+    take_out(&stage).await;
+    let of_three = || Settings { cleaner: of_three.clone(), ..self::settings() };
+    begins_with_an_empty_state(&stage, of_three, 1).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_state_that_was_let_go_of_is_gone_for_good() {
+    for gaps in [Gaps::None, Gaps::ControlRecords] {
+        for disk in [None, Some(FaultDisk::new(1))] {
+            let stage = Stage::new().await;
+            stage.log.set_gaps(gaps);
+            let settings = || match &disk {
+                Some(disk) => with_snapshots(disk, settings()),
+                None => settings(),
+            };
+            append(&stage, &(0..10).map(event).collect::<Vec<_>>()).await;
+            let mut running = stage.process(settings());
+            running.until(|status| status.counts.read == 10).await;
+            running.drain().await;
+            take_out(&stage).await;
+            begins_with_an_empty_state(&stage, settings, 10).await;
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use millstream_model::Offset;
 use millstream_runtime::Disk;
 use millstream_runtime::disk::OpenMode;
 
@@ -31,6 +32,7 @@ pub(crate) fn read_any(disk: &dyn Disk, path: &Path) -> Result<Option<MemoryStor
         topic: position.topic,
         partition: label.partition,
         fingerprint: label.fingerprint,
+        since: Offset::ZERO,
         written_after: None,
     };
     read(disk, path, &identity, u64::MAX)

@@ -27,6 +27,7 @@ fn identity() -> Identity {
         topic: position(0).topic,
         partition: 3,
         fingerprint: "dedupe/1".into(),
+        since: Offset::ZERO,
         written_after: None,
     }
 }
@@ -63,6 +64,41 @@ fn the_newest_snapshot_comes_back_and_two_are_kept() {
 }
 
 #[test]
+fn snapshots_of_another_log_or_from_beyond_the_end_do_not_push_out_new_ones() {
+    let other = |position: LogPosition| {
+        let mut store = MemoryStore::new(BYTES_MAX);
+        store.commit(&WriteBatch::new(), Some(position)).unwrap();
+        store
+    };
+    let log = LogId(Uuid::from_u128(1));
+    let topic = TopicId(Uuid::from_u128(1));
+    for (stale, label) in [
+        (LogPosition { log, ..position(7_000) }, label()),
+        (LogPosition { log, ..position(7) }, label()),
+        (LogPosition { topic, ..position(7_000) }, label()),
+        (LogPosition { topic, ..position(7) }, label()),
+        // The log was taken back.
+        (position(7_000), label()),
+        (position(7), Label { partition: 4, ..label() }),
+        (position(7), Label { fingerprint: "dedupe/0".into(), ..label() }),
+    ] {
+        let dir = dir(&FaultDisk::new(1));
+        dir.save(&other(LogPosition { offset: Offset(6), ..stale }), &label).unwrap();
+        dir.save(&other(stale), &label).unwrap();
+        let label = self::label();
+        for (offset, kept_from) in [(10, None), (20, Some(Offset(10))), (30, Some(Offset(20)))] {
+            // The one at 6 is as good as new where only what lies beyond is stale.
+            let is_ours = stale == position(7_000);
+            let expected = kept_from.or(is_ours.then_some(Offset(6)));
+            assert_eq!(dir.save(&store(3, offset), &label).unwrap(), expected, "{stale:?}");
+            let found = dir.load(&identity(), BYTES_MAX).unwrap();
+            assert_eq!(found, Some(store(3, offset)), "{stale:?}");
+        }
+        assert_eq!(dir.offsets().unwrap(), [Offset(20), Offset(30)], "{stale:?}");
+    }
+}
+
+#[test]
 fn a_snapshot_of_something_else_or_too_old_is_not_used() {
     let dir = dir(&FaultDisk::new(1));
     dir.save(&store(2, 5), &label()).unwrap();
@@ -75,6 +111,8 @@ fn a_snapshot_of_something_else_or_too_old_is_not_used() {
     check(Identity { topic: TopicId(Uuid::from_u128(1)), ..identity() }, false);
     check(Identity { partition: 4, ..identity() }, false);
     check(Identity { fingerprint: "dedupe/2".into(), ..identity() }, false);
+    check(Identity { since: Offset(5), ..identity() }, true);
+    check(Identity { since: Offset(6), ..identity() }, false);
     check(Identity { written_after: Some(Timestamp::from_millis(999)), ..identity() }, true);
     check(Identity { written_after: Some(Timestamp::from_millis(1_000)), ..identity() }, false);
 }
