@@ -20,6 +20,8 @@ pub const STATE_ENTRIES: &str = "millstream_pipeline_state_entries";
 pub const STATE_BYTES: &str = "millstream_pipeline_state_bytes";
 /// Ids that `dedupe` forgot before their time, because there were too many, by pipeline.
 pub const STATE_EVICTIONS: &str = "millstream_pipeline_state_early_evictions_total";
+/// Events that came later than `dedupe` looks back, and were let through, by pipeline.
+pub const LATE_EVENTS: &str = "millstream_pipeline_dedupe_late_events_total";
 /// Snapshots of keyed state, by outcome.
 pub const SNAPSHOTS: &str = "millstream_pipeline_state_snapshots_total";
 /// How long transactions of processors take.
@@ -52,6 +54,11 @@ pub fn describe() {
     describe_gauge!(STATE_BYTES, Unit::Bytes, "Memory that a task's keyed state takes");
     describe_counter!(STATE_EVICTIONS, Unit::Count, "Ids that `dedupe` forgot before their time");
     describe_counter!(SNAPSHOTS, Unit::Count, "Snapshots of keyed state, by outcome");
+    describe_counter!(
+        LATE_EVENTS,
+        Unit::Count,
+        "Events later than `dedupe` looks back, let through"
+    );
     describe_histogram!(TRANSACTION_DURATION, Unit::Seconds, "How long transactions take");
     describe_counter!(FAILURES, Unit::Count, "Failures of tasks, by error class");
     describe_counter!(SPOOL_RECORDS, Unit::Count, "Records that a spool dealt with, by outcome");
@@ -104,6 +111,12 @@ pub(crate) fn state(task: &TaskId, state: &StateStatus) {
 pub(crate) fn evicted_early(pipeline: &str, ids: u64) {
     if ids > 0 {
         counter!(STATE_EVICTIONS, "pipeline" => pipeline.to_owned()).increment(ids);
+    }
+}
+
+pub(crate) fn late(pipeline: &str, events: u64) {
+    if events > 0 {
+        counter!(LATE_EVENTS, "pipeline" => pipeline.to_owned()).increment(events);
     }
 }
 

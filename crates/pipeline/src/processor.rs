@@ -40,6 +40,8 @@ use crate::config_error::ConfigError;
 use crate::failure::Failure;
 use crate::status::{StatusReporter, TaskStatus};
 
+use keeping::LateEvents;
+
 pub use keeping::Keeping;
 
 /// How a processor works.
@@ -148,6 +150,7 @@ pub struct Processor {
     reporter: StatusReporter,
     attempts: Attempts,
     portion: Portion,
+    late: LateEvents,
 }
 
 impl Recover for Processor {
@@ -181,7 +184,10 @@ impl Processor {
         };
         let portion = Portion::new(to_usize(settings.config.batch_bytes_max));
         let attempts = Attempts::new(rng);
-        Ok((Self { log, clock, settings, owner, cleaner, reporter, attempts, portion }, status))
+        let late = LateEvents::default();
+        let processor =
+            Self { log, clock, settings, owner, cleaner, reporter, attempts, portion, late };
+        Ok((processor, status))
     }
 
     /// Runs until `cx` is cancelled, then finishes the current transaction and returns.

@@ -7,11 +7,14 @@
 //! written until then. The transaction's own records lie behind that place and are in the snapshot
 //! too; reading them again changes nothing.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use millstream_log::Committed;
 use millstream_model::{ErrorClass, LogPosition, Offset, SourceId, TopicName, TopicPartition};
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
 use millstream_state::{Label, SnapshotDir};
+use tokio::time::Instant;
 
 use super::Processor;
 use crate::failure::Failure;
@@ -39,6 +42,30 @@ impl Keeping {
     pub fn new(changelog: TopicName, snapshots: Option<SnapshotDir>) -> Self {
         let (snapshot_bytes_min, snapshot_growth_percent) = (32 << 20, 100);
         Self { changelog, snapshots, snapshot_bytes_min, snapshot_growth_percent }
+    }
+}
+
+/// How often events that came too late are warned of at most.
+const LATE_WARNING_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Events that came too late for a step that keeps state, and were not yet warned of.
+#[derive(Debug, Default)]
+pub(super) struct LateEvents {
+    count: u64,
+    warned: Option<Instant>,
+}
+
+impl LateEvents {
+    fn add(&mut self, input: &TopicPartition, late: u64) {
+        self.count += late;
+        let was_warned = self.warned.is_some_and(|at| at.elapsed() < LATE_WARNING_INTERVAL);
+        if self.count == 0 || was_warned {
+            return;
+        }
+        self.warned = Some(Instant::now());
+        tracing::warn!(%input, events = std::mem::take(&mut self.count),
+            "events came later than `dedupe` looks back, doubles among them are stored: a \
+             collector is behind for longer than `within`");
     }
 }
 
@@ -99,9 +126,12 @@ impl Processor {
         let Some(state) = self.cleaner.state_mut() else { return Ok(()) };
         let evicted_before = state.status().evicted_early;
         state.committed(standing).map_err(|error| Failure::of("state", &error))?;
+        let late = state.take_late();
         let shown = state.status();
         let evicted = shown.evicted_early.saturating_sub(evicted_before);
         crate::metrics::evicted_early(&self.settings.cleaner.pipeline, evicted);
+        crate::metrics::late(&self.settings.cleaner.pipeline, late);
+        self.late.add(&self.settings.input, late);
         self.reporter.update(|status| status.keyed = Some(shown));
         if standing.is_some() { self.save().await } else { Ok(()) }
     }

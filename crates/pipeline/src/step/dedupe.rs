@@ -9,6 +9,11 @@
 //! latest accept time seen, never beyond our clock. So the verdicts depend on the records and
 //! their order alone, however they are cut into batches and however often one is tried.
 //!
+//! The window is the partition's: where one collector hands its events on late, the others move the
+//! time on meanwhile. So `within` must be longer than any collector may be behind; an event that
+//! was accepted more than `within` before that time is let through unless its id is still known,
+//! and counted.
+//!
 //! An event without an id goes on. One that comes back from the dead letters is judged by where
 //! it first came from, not by an id under which it was seen already. When more than `keys_max`
 //! ids are to be remembered, the oldest are forgotten before their time, and counted.
@@ -166,6 +171,11 @@ impl Step for Dedupe {
         let seen = state.get(SEEN, &id);
         if is_remembered(seen.as_ref(), now) {
             return Verdict::Duplicate;
+        }
+        let is_replayed = cx.headers.get(header::ORIGIN).is_some();
+        if !is_replayed && now.as_millis().saturating_sub(accepted.as_millis()) > self.within_millis
+        {
+            state.count_late();
         }
         if seen.is_none() {
             state.books_mut().ids += 1;

@@ -70,6 +70,24 @@ fn the_second_of_two_is_a_duplicate_until_the_window_has_passed() {
 }
 
 #[test]
+fn an_event_accepted_longer_ago_than_the_window_is_let_through_and_counted() {
+    let mut rig = Rig::new(&config(10));
+    let mut judge = |json, accepted, now| {
+        let verdict = rig.judge_at(Given { json, accepted, ..Given::default() }, now);
+        (verdict, rig.state.take_late())
+    };
+    let [first, other, third] =
+        [r#"{"message_id":"a"}"#, r#"{"message_id":"b"}"#, r#"{"message_id":"c"}"#];
+    assert_eq!(judge(first, second(10), second(200)), (Verdict::Keep, 0));
+    // Another collector's events move the time on; then a retry comes from the one that lags.
+    assert_eq!(judge(other, second(71), second(200)), (Verdict::Keep, 0));
+    assert_eq!(judge(first, second(10), second(200)), (Verdict::Keep, 1), "it is doubled");
+    assert_eq!(judge(other, second(10), second(200)), (Verdict::Duplicate, 0), "still known");
+    assert_eq!(judge(third, second(11), second(200)), (Verdict::Keep, 0), "just in time");
+    assert_eq!(judge("{}", second(0), second(200)), (Verdict::Keep, 0), "it has no id");
+}
+
+#[test]
 fn an_id_is_told_apart_by_its_kind_and_its_text() {
     let mut rig = Rig::new(&config(10));
     let mut check = |json, expected| {
