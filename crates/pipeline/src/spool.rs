@@ -168,6 +168,8 @@ enum Trouble {
     Local(Failure),
     /// The cluster: what the journal's task owns stays.
     Remote(Failure),
+    /// The cluster refused records, and is opened again to be given less.
+    Refused,
 }
 
 /// What a forwarder waits for, however long.
@@ -235,6 +237,8 @@ impl Forwarder {
             let failure = match self.session(cx, &mut shelf).await {
                 Ok(()) => return Ok(()),
                 Err(Trouble::Local(failure)) => return Err(failure),
+                // At once: each time there is less, down to a single record.
+                Err(Trouble::Refused) => continue,
                 Err(Trouble::Remote(failure)) if failure.is_fatal() => return Err(failure),
                 Err(Trouble::Remote(failure)) => failure,
             };

@@ -213,6 +213,10 @@ impl Forwarder {
         if !failure.blames_records() || was_alone || !can_be_less {
             return Err(Trouble::Remote(failure));
         }
+        if !error.is_refusal() {
+            // The broker looked at it: this writer is not to be used again.
+            return Err(Trouble::Refused);
+        }
         session.reader = self.reader_at(cx, session.next).await?;
         Ok(())
     }

@@ -25,6 +25,8 @@ pub(crate) struct Gate {
     is_away: Mutex<bool>,
     /// Records whose value holds this text are refused for good.
     refused: Mutex<Option<String>>,
+    /// What the cluster was taken back to.
+    taken_back: Mutex<Option<MemoryLog>>,
     pub(crate) opened: AtomicUsize,
 }
 
@@ -57,15 +59,30 @@ pub(crate) struct Cluster {
     pub(crate) gate: Arc<Gate>,
 }
 
+impl Cluster {
+    /// Takes the cluster back to `older` while clients are connected.
+    pub(crate) fn take_back(&self, older: MemoryLog) {
+        self.current().close();
+        *self.gate.taken_back.lock().expect("nobody panics with it") = Some(older);
+    }
+
+    /// Returns the log that the cluster is now.
+    fn current(&self) -> MemoryLog {
+        let taken_back = self.gate.taken_back.lock().expect("nobody panics with it");
+        taken_back.clone().unwrap_or_else(|| self.log.clone())
+    }
+}
+
+/// A writer that holds its user to the contract: after an error it is dead.
 #[derive(Debug)]
 struct GatedWriter {
     inner: Box<dyn Writer>,
     gate: Arc<Gate>,
+    is_dead: bool,
 }
 
-#[async_trait]
-impl Writer for GatedWriter {
-    async fn transact(
+impl GatedWriter {
+    async fn try_transact(
         &mut self,
         cx: &Context,
         transaction: Transaction,
@@ -79,17 +96,33 @@ impl Writer for GatedWriter {
 }
 
 #[async_trait]
+impl Writer for GatedWriter {
+    async fn transact(
+        &mut self,
+        cx: &Context,
+        transaction: Transaction,
+    ) -> Result<(), TransactError> {
+        assert!(!self.is_dead, "it failed: the task must be opened again");
+        // A call that is dropped leaves it dead, too.
+        self.is_dead = true;
+        let done = self.try_transact(cx, transaction).await;
+        self.is_dead = done.as_ref().is_err_and(|error| !error.is_refusal());
+        done
+    }
+}
+
+#[async_trait]
 impl Log for Cluster {
     async fn open(&self, cx: &Context, owner: &Owner) -> Result<Opened, OpenError> {
         self.gate.check().map_err(OpenError::Storage)?;
         self.gate.opened.fetch_add(1, Ordering::Relaxed);
-        let Opened { epoch, committed, writer: inner } = self.log.open(cx, owner).await?;
-        let writer = Box::new(GatedWriter { inner, gate: self.gate.clone() });
+        let Opened { epoch, committed, writer: inner } = self.current().open(cx, owner).await?;
+        let writer = Box::new(GatedWriter { inner, gate: self.gate.clone(), is_dead: false });
         Ok(Opened { epoch, committed, writer })
     }
 
     fn enqueue(&self, records: Vec<(TopicPartition, RecordBatch)>) -> Result<Append, EnqueueError> {
-        self.log.enqueue(records)
+        self.current().enqueue(records)
     }
 
     async fn reader(
@@ -98,7 +131,7 @@ impl Log for Cluster {
         partition: &TopicPartition,
         from: LogPosition,
     ) -> Result<Box<dyn LogReader>, ReaderError> {
-        self.log.reader(cx, partition, from).await
+        self.current().reader(cx, partition, from).await
     }
 
     async fn bounds(
@@ -106,7 +139,7 @@ impl Log for Cluster {
         cx: &Context,
         partition: &TopicPartition,
     ) -> Result<Bounds, ReaderError> {
-        self.log.bounds(cx, partition).await
+        self.current().bounds(cx, partition).await
     }
 
     async fn committed(
@@ -114,11 +147,11 @@ impl Log for Cluster {
         cx: &Context,
         task: &TaskId,
     ) -> Result<Option<Committed>, ReaderError> {
-        self.log.committed(cx, task).await
+        self.current().committed(cx, task).await
     }
 
     fn admin(&self) -> Arc<dyn LogAdmin> {
-        self.log.admin()
+        self.current().admin()
     }
 }
 
@@ -212,7 +245,7 @@ impl SpoolStage {
 
     /// Returns the values that a reader of the cluster sees.
     pub(crate) fn forwarded(&self) -> Vec<String> {
-        values(&self.remote.log, &input())
+        values(&self.remote.current(), &input())
     }
 
     /// Returns where the journal's task stands.
