@@ -70,7 +70,7 @@ fn run(repeats: Repeats, disturbances: u64) {
     let mut workers = Workers::start(&kafka, repeats);
     let load = Load::new(workers.doors(), repeats, rng.next_u64());
     let histogram = disturb(&mut workers, &load, disturbances, &mut rng);
-    report(&histogram);
+    report(&histogram, workers.crashes());
 
     let ledger = load.ledger();
     let posted = ledger.count(Fate::Row, Answer::Acknowledged);
@@ -147,11 +147,15 @@ fn compare(ledger: &Ledger, found: &Found) {
     assert!(acknowledged(Fate::DeadLetter) >= 10, "too few bad events to prove anything");
 }
 
-fn report(histogram: &BTreeMap<&str, u64>) {
+fn report(histogram: &BTreeMap<&str, u64>, crashes: &BTreeMap<&str, u64>) {
     println!("disturbances by kind:");
     for (kind, times) in histogram {
         println!("  {times:>4}  {kind}");
     }
+    for (moment, times) in crashes {
+        println!("  {times:>4}  of them at {moment}");
+    }
+    assert!(!crashes.is_empty(), "no worker killed itself at a transaction");
     for kind in Kind::DECK {
         assert!(histogram.contains_key(kind.name()), "no worker or broker was {}", kind.name());
     }

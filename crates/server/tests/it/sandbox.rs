@@ -123,6 +123,11 @@ impl Sandbox {
         self.running.as_ref().expect("a node runs").1
     }
 
+    /// Tells whether a node was started that nobody has seen end.
+    pub(crate) fn is_started(&self) -> bool {
+        self.running.is_some()
+    }
+
     /// Returns the id of the node's process.
     pub(crate) fn pid(&self) -> u32 {
         self.running.as_ref().expect("a node runs").0.id()

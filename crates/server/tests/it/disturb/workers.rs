@@ -1,5 +1,6 @@
 //! Three workers with all roles, one Kafka and one table between them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::drained::is_drained;
-use super::kind::Kind;
+use super::kind::{Kind, MOMENTS};
 use super::load::{Doors, Repeats};
 use crate::quickstart::{QUICKSTART, changed, kafka_and_lake, rows};
-use crate::sandbox::{Sandbox, TEMPORARY};
+use crate::sandbox::{KILLED, Sandbox, TEMPORARY};
 
 const WORKERS: usize = 3;
 /// So many are disturbed at once: the others have their tasks meanwhile.
@@ -37,6 +38,10 @@ const GAP_MS: u64 = 2_000;
 const FAILED_STARTS_MAX: usize = 20;
 /// How long it may take to catch up in the end; only a hang takes as long.
 const PATIENCE: Duration = Duration::from_secs(240);
+/// A worker kills itself when it has passed the moment so often, at most.
+const PASSES_MAX: u64 = 12;
+/// How long a worker may take to get there: one without tasks never does.
+const CRASH_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long a worker may take to leave; only a hang takes as long.
 const LEAVING_MAX: Duration = Duration::from_secs(120);
 /// The exit codes of a worker that was asked to stop: all is done, or a part of it is left to the
@@ -63,6 +68,8 @@ pub(crate) fn pipeline(repeats: Repeats) -> String {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cure {
     Begin(usize),
+    /// Waits until the worker has killed itself at a moment, and starts it again.
+    Recover(usize, &'static str),
     /// Waits until the worker has left, and starts it again.
     Join(usize),
     Continue(usize),
@@ -81,6 +88,8 @@ pub(crate) struct Workers {
     failed_starts: usize,
     /// What is disturbed now, and when each of it ends; the next one first.
     disturbed: Vec<(Instant, Cure)>,
+    /// How often a worker killed itself, by moment.
+    crashes: BTreeMap<&'static str, u64>,
 }
 
 impl Workers {
@@ -100,6 +109,7 @@ impl Workers {
             doors: Arc::default(),
             failed_starts: 0,
             disturbed: Vec::new(),
+            crashes: BTreeMap::new(),
         };
         (0..WORKERS).for_each(|worker| this.begin(worker));
         this.end_disturbances();
@@ -130,6 +140,18 @@ impl Workers {
                 let worker = self.pick(rng);
                 self.kill(worker);
                 self.until(Cure::Begin(worker), rng.below(2_000));
+            }
+            Kind::WorkerCrashed => {
+                let worker = self.pick(rng);
+                let moment = MOMENTS[usize::try_from(rng.below(MOMENTS.len() as u64)).unwrap()];
+                let armed = format!("{moment}:{}", 1 + rng.below(PASSES_MAX));
+                self.kill(worker);
+                let node = self.workers[worker].try_start_with(Some(&armed));
+                if node.is_none() {
+                    *self.crashes.entry(moment).or_default() += 1;
+                }
+                self.doors.set(worker, node.map(|node| node.collector));
+                self.until(Cure::Recover(worker, moment), rng.below(2_000));
             }
             Kind::WorkerPaused => {
                 let worker = self.pick(rng);
@@ -183,6 +205,11 @@ impl Workers {
         }
     }
 
+    /// Returns how often a worker killed itself, by moment.
+    pub(crate) fn crashes(&self) -> &BTreeMap<&'static str, u64> {
+        &self.crashes
+    }
+
     /// Returns how many rows the table has by now.
     pub(crate) fn row_count(&self) -> usize {
         self.workers[0].row_count()
@@ -198,7 +225,10 @@ impl Workers {
         loop {
             let is_free = |worker: &usize| {
                 !self.disturbed.iter().any(|(_, cure)| match cure {
-                    Cure::Begin(it) | Cure::Join(it) | Cure::Continue(it) => it == worker,
+                    Cure::Begin(it)
+                    | Cure::Recover(it, _)
+                    | Cure::Join(it)
+                    | Cure::Continue(it) => it == worker,
                     Cure::StartBroker => false,
                 })
             };
@@ -241,6 +271,12 @@ impl Workers {
         stay(due.saturating_duration_since(Instant::now()));
         match cure {
             Cure::Begin(worker) => self.begin(worker),
+            Cure::Recover(worker, moment) => {
+                if self.workers[worker].is_started() {
+                    self.wait_for_crash(worker, moment);
+                }
+                self.begin(worker);
+            }
             Cure::Join(worker) => {
                 let code = self.workers[worker].wait_for_end(LEAVING_MAX);
                 let is_stopped = code.is_some_and(|code| STOPPED.contains(&code));
@@ -266,6 +302,18 @@ impl Workers {
         };
         self.failed_starts = 0;
         self.doors.set(worker, Some(node.collector));
+    }
+
+    /// Waits until a worker has killed itself; one that does not get there is killed from outside.
+    fn wait_for_crash(&mut self, worker: usize, moment: &'static str) {
+        match self.workers[worker].wait_for_end(CRASH_TIME_MAX) {
+            Some(code) => {
+                assert_eq!(code, KILLED, "{}", self.workers[worker].log());
+                *self.crashes.entry(moment).or_default() += 1;
+            }
+            None => println!("a worker did not pass {moment}, and was killed from outside"),
+        }
+        self.doors.set(worker, None);
     }
 
     fn kill(&mut self, worker: usize) {
