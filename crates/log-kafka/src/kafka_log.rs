@@ -8,7 +8,7 @@ use millstream_log::{
     Append, Bounds, Committed, EnqueueError, Log, LogAdmin, LogReader, OpenError, Opened, Owner,
     ReaderError,
 };
-use millstream_model::{LogPosition, RecordBatch, TaskId, TopicPartition};
+use millstream_model::{LogPosition, Offset, RecordBatch, TaskId, Timestamp, TopicPartition};
 use millstream_runtime::Context;
 
 use crate::admin::KafkaAdmin;
@@ -91,6 +91,15 @@ impl Log for KafkaLog {
         partition: &TopicPartition,
     ) -> Result<Bounds, ReaderError> {
         reader::bounds(&self.cluster, cx, partition).await
+    }
+
+    async fn offset_at(
+        &self,
+        cx: &Context,
+        partition: &TopicPartition,
+        since: Timestamp,
+    ) -> Result<Option<Offset>, ReaderError> {
+        reader::offset_at(&self.cluster, cx, partition, since).await.map(Some)
     }
 
     async fn committed(

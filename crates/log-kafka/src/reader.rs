@@ -32,7 +32,7 @@ mod bounds;
 mod take;
 
 use bounds::{Observed, Place, observe};
-pub(crate) use bounds::{bounds, check_position};
+pub(crate) use bounds::{bounds, check_position, offset_at};
 use take::{Held, Taken, take};
 
 /// How often a reader that waits looks at its queue, woken or not: librdkafka also puts there what

@@ -142,6 +142,9 @@ Examples:
 Examples:
   millstream dlq --limit 5
   millstream dlq --format json | jq -r .reason | sort | uniq -c
+  millstream dlq -c on-kafka.yaml                     from Kafka, and from the spool here
+
+What Kafka refused for good, the collector's spool keeps itself: `place` says spool there.
 
 Oldest first, by the time of acceptance: the newest is the last line. Text cuts long values, JSON
 gives them whole.")]
@@ -159,7 +162,8 @@ A filter is a text that the value must have in it, or FIELD=VALUE: a field of th
 (properties.channel=web), or @key, @request_id, @trace_parent (the whole of it, or the trace's id).
 Records of all partitions come oldest first as far as they are there. Reading moves nothing: no
 task's position, no retention. Text cuts long values, JSON gives one whole object a line.
-Reads from the running node, or, when none runs, from the data directory, then without waiting.")]
+Reads from the running node, or, when none runs, from the data directory, then without waiting;
+with -c FILE from the Kafka cluster that the configuration names, node or not.")]
     Tap(TapArgs),
     /// Show how far each task is behind: position, end, and delay in records and in seconds.
     #[command(after_help = "\
@@ -171,14 +175,16 @@ Examples:
 The delay is the age of the oldest record that a task has not dealt with. Exit code 1 when
 --max-seconds is given and a task is further behind, or cannot go on from its position. Where
 offsets do not count records, as on Kafka, the distance is in offsets. Asks the running node, or
-reads the data directory itself when none runs.")]
+reads the data directory itself when none runs; with -c FILE the Kafka cluster that the
+configuration names, wherever its nodes run.")]
     Lag(LagArgs),
     /// List the topics: kind, partitions, records and retention; or the partitions of one.
     #[command(after_help = "\
 Examples:
   millstream topics
   millstream topics events                            where each partition begins and ends
-  millstream topics --format json | jq -r .name")]
+  millstream topics --format json | jq -r .name
+  millstream topics -c on-kafka.yaml                  of Kafka, where no node runs")]
     Topics(TopicsArgs),
     /// Let the collector's spool go on after Kafka was taken back to an older state.
     #[command(after_help = "\
@@ -272,6 +278,10 @@ pub(crate) struct DlqArgs {
     /// Only of this topic; without it of every dead-letter topic.
     #[arg(long, value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
+    /// Read the Kafka cluster that this configuration names, and the spool of the data directory
+    /// if no node runs on it, without asking a node.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Options of `tap`.
@@ -296,6 +306,9 @@ pub(crate) struct TapArgs {
     /// End when all is shown that was there at the start; do not wait for more.
     #[arg(long)]
     pub(crate) no_follow: bool,
+    /// Read the Kafka cluster that this configuration names, without asking a node.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Options of `lag`.
@@ -304,6 +317,9 @@ pub(crate) struct LagArgs {
     /// Exit with 1 when a task is further behind than this.
     #[arg(long, value_name = "SECONDS")]
     pub(crate) max_seconds: Option<u64>,
+    /// Read the Kafka cluster that this configuration names, without asking a node.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Options of `topics`.
@@ -312,6 +328,9 @@ pub(crate) struct TopicsArgs {
     /// Only this topic, with its partitions.
     #[arg(value_name = "TOPIC")]
     pub(crate) topic: Option<String>,
+    /// Read the Kafka cluster that this configuration names, without asking a node.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// Options of `spool`.

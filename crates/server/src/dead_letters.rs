@@ -1,5 +1,5 @@
-//! Reads the newest dead letters out of a log: only as many as asked for, from where they begin,
-//! on a thread that may wait for the disk.
+//! Reads the newest dead letters out of the log and out of the collector's spool: only as many as
+//! asked for, from where they begin, on a thread that may wait for the disk.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,8 +14,9 @@ use serde::Deserialize;
 use thiserror::Error;
 use tokio::runtime::Handle;
 
-use crate::flow::Flow;
+use crate::flow::{Flow, topic_name};
 use crate::reading::reader_at;
+use crate::role;
 use crate::status::{DeadLetterRow, DeadLetters};
 
 /// How many are listed when nobody says.
@@ -34,6 +35,23 @@ pub(crate) struct Query {
     pub(crate) limit: Option<usize>,
     /// Only of this topic.
     pub(crate) topic: Option<String>,
+}
+
+/// The logs that hold dead letters.
+#[derive(Debug, Clone)]
+pub(crate) struct DeadLetterLogs {
+    /// The log, with what pipelines and sinks rejected; `None` where it is not reached.
+    pub(crate) log: Option<Arc<dyn Log>>,
+    /// The collector's journal where it is a spool, with what Kafka refused for good.
+    pub(crate) spool: Option<Arc<dyn Log>>,
+}
+
+/// Partitions with dead letters, and the log they are in.
+#[derive(Debug)]
+struct Shelf {
+    log: Arc<dyn Log>,
+    place: &'static str,
+    partitions: Vec<TopicPartition>,
 }
 
 /// Why dead letters could not be listed.
@@ -69,15 +87,24 @@ struct Newest {
 /// Lists the newest dead letters by the time of their acceptance, oldest first.
 pub(crate) async fn list(
     cx: &Context,
-    log: Arc<dyn Log>,
+    logs: DeadLetterLogs,
     flow: &Flow,
     query: &Query,
 ) -> Result<DeadLetters, ListError> {
     let limit = query.limit.unwrap_or(LIMIT_DEFAULT).min(LIMIT_MAX);
-    let partitions = dead_letter_partitions(flow, query.topic.as_deref());
+    let topic = query.topic.as_deref();
+    let log = logs.log.map(|log| {
+        let partitions = dead_letter_partitions(flow, topic);
+        Shelf { log, place: "log", partitions }
+    });
+    let spool = logs.spool.map(|log| {
+        let partitions = spool_partitions(flow, topic);
+        Shelf { log, place: "spool", partitions }
+    });
+    let shelves: Vec<Shelf> = log.into_iter().chain(spool).collect();
     let (cx, runtime) = (cx.clone(), Handle::current());
     // A log reads its files inline: not on a thread that serves others.
-    let read = move || runtime.block_on(read(&cx, &*log, &partitions, limit));
+    let read = move || runtime.block_on(read(&cx, &shelves, limit));
     Ok(spawn_blocking(TaskKind("dead-letters"), read).join().await??)
 }
 
@@ -90,19 +117,35 @@ fn dead_letter_partitions(flow: &Flow, topic: Option<&str>) -> Vec<TopicPartitio
     wanted.filter_map(|name| crate::survey::partitions(flow, name).ok()).flatten().collect()
 }
 
-async fn read(
-    cx: &Context,
-    log: &dyn Log,
-    partitions: &[TopicPartition],
-    limit: usize,
-) -> Result<DeadLetters, ReaderError> {
+/// Returns where the spool keeps what Kafka refused: as many partitions as are collected.
+fn spool_partitions(flow: &Flow, topic: Option<&str>) -> Vec<TopicPartition> {
+    let collected = topic_name(&flow.collected).ok();
+    let Some(name) = collected.and_then(|name| role::spool::dead_letters(&name).ok()) else {
+        return Vec::new();
+    };
+    if topic.is_some_and(|topic| topic != name.as_str()) {
+        return Vec::new();
+    }
+    let count = flow.topic(&flow.collected).map_or(0, |topic| topic.partitions);
+    (0..count).map(|number| TopicPartition::new(name.clone(), number)).collect()
+}
+
+async fn read(cx: &Context, shelves: &[Shelf], limit: usize) -> Result<DeadLetters, ReaderError> {
     let mut all = Newest::new(limit);
     let mut total = 0;
-    for partition in partitions {
-        let bounds = log.bounds(cx, partition).await?;
-        total += bounds.end.offset.0 - bounds.start.offset.0;
-        let newest = read_partition(cx, log, (partition, bounds), limit).await?;
-        all.merge(newest);
+    for Shelf { log, place, partitions } in shelves {
+        for partition in partitions {
+            let bounds = match log.bounds(cx, partition).await {
+                // A journal from before Kafka was the log: its collector never was a spool.
+                Err(ReaderError::UnknownPartition(_)) if *place == "spool" => continue,
+                bounds => bounds?,
+            };
+            total += bounds.end.offset.0 - bounds.start.offset.0;
+            let mut newest = read_partition(cx, &**log, (partition, bounds), limit).await?;
+            let place = |letter: &mut DeadLetterRow| letter.place = (*place).to_owned();
+            newest.letters.iter_mut().for_each(place);
+            all.merge(newest);
+        }
     }
     Ok(DeadLetters { total, cut: all.is_cut, letters: all.letters.into() })
 }
@@ -172,6 +215,7 @@ impl Newest {
 fn row(partition: &TopicPartition, offset: Offset, record: Record<'_>) -> DeadLetterRow {
     let value = String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned();
     let base = DeadLetterRow {
+        place: String::new(),
         topic: partition.topic.to_string(),
         partition: partition.partition.0,
         offset: offset.0,

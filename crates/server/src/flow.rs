@@ -24,6 +24,9 @@ pub(crate) struct Flow {
     /// Where the tables lie, if not in the data directory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) lake: Option<PathBuf>,
+    /// The brokers of the Kafka cluster that is the log; `None`: the journal is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) kafka: Option<String>,
     /// The topic that the collector appends to.
     pub(crate) collected: String,
     /// The topics.
@@ -90,6 +93,7 @@ impl Flow {
         };
         Self {
             lake: config.lake.path.clone(),
+            kafka: config.kafka.as_ref().map(|kafka| kafka.brokers.join(",")),
             collected: config.collector.topic.clone(),
             topics: config.topics.iter().map(topic).collect(),
             pipelines: config.pipelines.iter().map(pipeline).collect(),

@@ -18,7 +18,7 @@ use millstream_runtime::Context;
 use tokio::sync::watch;
 
 use crate::accounting::{Books, reconcile};
-use crate::dead_letters::{self, ListError};
+use crate::dead_letters::{self, DeadLetterLogs, ListError};
 use crate::flow::Flow;
 use crate::lag::Asked;
 use crate::logs::ClusterLog;
@@ -353,7 +353,11 @@ impl Observed {
         cx: &Context,
         query: &dead_letters::Query,
     ) -> Result<DeadLetters, ListError> {
-        dead_letters::list(cx, Arc::clone(&self.log), &self.flow, query).await
+        let is_spool = self.flow.kafka.is_some();
+        let spool = self.journal.clone().filter(|_| is_spool);
+        let spool = spool.map(|journal| Arc::new(journal) as Arc<dyn Log>);
+        let logs = DeadLetterLogs { log: Some(Arc::clone(&self.log)), spool };
+        dead_letters::list(cx, logs, &self.flow, query).await
     }
 }
 

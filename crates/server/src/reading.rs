@@ -92,14 +92,18 @@ pub(crate) async fn first_record(
 /// Returns where the records begin that were accepted at `since` or later; the end when there are
 /// none.
 ///
-/// Times of acceptance grow along a partition but for small disorder, so that bisection finds the
-/// place to within that disorder.
+/// A log with an index by time is asked: on Kafka each step of a bisection would be a consumer of
+/// its own. Elsewhere times of acceptance grow along a partition but for small disorder, so that
+/// bisection finds the place to within that disorder.
 pub(crate) async fn offset_since(
     cx: &Context,
     log: &dyn Log,
     partition: &TopicPartition,
     since: Timestamp,
 ) -> Result<Offset, ReaderError> {
+    if let Some(found) = log.offset_at(cx, partition, since).await? {
+        return Ok(found);
+    }
     let bounds = log.bounds(cx, partition).await?;
     let (mut low, mut high) = (bounds.start.offset, bounds.end.offset);
     while low < high {

@@ -211,6 +211,9 @@ pub(crate) struct InputRow {
 /// One dead letter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct DeadLetterRow {
+    /// Where it lies: `log`, or `spool`, the journal of one collector.
+    #[serde(default = "in_the_log")]
+    pub(crate) place: String,
     /// The dead-letter topic.
     pub(crate) topic: String,
     /// Its partition.
@@ -231,6 +234,10 @@ pub(crate) struct DeadLetterRow {
     pub(crate) reason: String,
     /// The event as it came, whole.
     pub(crate) value: String,
+}
+
+fn in_the_log() -> String {
+    "log".to_owned()
 }
 
 /// The answer of `/api/v1/dead-letters`.

@@ -110,35 +110,52 @@ pub(crate) struct EpochOffset {
 /// Returns the first offset of a partition and its end, as readers of that kind see it.
 pub(crate) fn list_offsets(
     client: &NativeClient,
-    (topic, partition): (&str, i32),
+    of: (&str, i32),
     isolation: Isolation,
     time_max: Duration,
 ) -> Result<(EpochOffset, EpochOffset), ClientError> {
-    let level = match isolation {
-        Isolation::Committed => Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-        Isolation::Uncommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-    };
-    let send = |spec: Spec| {
-        let operation = Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
-        let request = Request::new(client, operation, time_max)?.isolated(level)?;
-        let mut asked = TopicPartitionList::with_capacity(1);
-        asked.add_partition_offset(topic, partition, Offset::Offset(0))?;
-        super::partition_list::set_raw_offset(&mut asked, spec as i64);
-        // SAFETY: all four are alive; the call copies list and options.
-        unsafe {
-            sys::rd_kafka_ListOffsets(
-                client.ptr(),
-                asked.ptr(),
-                request.options(),
-                request.queue(),
-            );
-        }
-        Ok::<_, ClientError>(request)
-    };
+    let send = |spec: Spec| ask_offset(client, of, (isolation, spec as i64), time_max);
     // Both are on their way before the first answer is awaited.
     let start = send(Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST)?;
     let end = send(Spec::RD_KAFKA_OFFSET_SPEC_LATEST)?;
     Ok((listed(start)?, listed(end)?))
+}
+
+/// Returns the first offset that readers of committed records see and whose record has this time,
+/// in milliseconds, or a later one; `None` when there is none.
+pub(crate) fn offset_at(
+    client: &NativeClient,
+    of: (&str, i32),
+    millis: i64,
+    time_max: Duration,
+) -> Result<Option<i64>, ClientError> {
+    // Below zero the number would not be a time.
+    let asked = (Isolation::Committed, millis.max(0));
+    let found = listed(ask_offset(client, of, asked, time_max)?)?;
+    Ok((found.offset >= 0).then_some(found.offset))
+}
+
+/// Asks for one offset of a partition; `spec` is one of [`Spec`], or a time in milliseconds.
+fn ask_offset(
+    client: &NativeClient,
+    (topic, partition): (&str, i32),
+    (isolation, spec): (Isolation, i64),
+    time_max: Duration,
+) -> Result<Request, ClientError> {
+    let level = match isolation {
+        Isolation::Committed => Level::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
+        Isolation::Uncommitted => Level::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
+    };
+    let operation = Operation::RD_KAFKA_ADMIN_OP_LISTOFFSETS;
+    let request = Request::new(client, operation, time_max)?.isolated(level)?;
+    let mut asked = TopicPartitionList::with_capacity(1);
+    asked.add_partition_offset(topic, partition, Offset::Offset(0))?;
+    super::partition_list::set_raw_offset(&mut asked, spec);
+    // SAFETY: all four are alive; the call copies list and options.
+    unsafe {
+        sys::rd_kafka_ListOffsets(client.ptr(), asked.ptr(), request.options(), request.queue());
+    }
+    Ok(request)
 }
 
 fn listed(request: Request) -> Result<EpochOffset, ClientError> {

@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::{Bounds, PositionRefused, ReaderError, check};
-use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicPartition};
+use millstream_model::{
+    Incarnation, LogId, LogPosition, Offset, Timestamp, TopicId, TopicPartition,
+};
 use millstream_runtime::{Context, TaskKind};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
@@ -17,7 +19,7 @@ use crate::call::{self, CallError};
 use crate::client::Isolation;
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
-use crate::ffi::admin::{EpochOffset, list_offsets};
+use crate::ffi::admin::{self, EpochOffset, list_offsets};
 
 /// How often it is asked again when a topic is created anew meanwhile.
 const ATTEMPTS_MAX: usize = 3;
@@ -189,6 +191,27 @@ pub(crate) async fn bounds(
     partition: &TopicPartition,
 ) -> Result<Bounds, ReaderError> {
     Ok(observe(cluster, cx, partition).await?.bounds(cluster.log_id))
+}
+
+/// Returns the first offset whose record was accepted at `since` or later; the end when there is
+/// none. The brokers find it in their index by time.
+pub(crate) async fn offset_at(
+    cluster: &Arc<Cluster>,
+    cx: &Context,
+    partition: &TopicPartition,
+    since: Timestamp,
+) -> Result<Offset, ReaderError> {
+    let end = observe(cluster, cx, partition).await?.end.offset;
+    let (name, number) = (cluster.names.topic(&partition.topic), number(partition));
+    let asking = Arc::clone(cluster);
+    let ask = move || {
+        let time_max = asking.config.request_time_max;
+        let of = (name.as_str(), number);
+        let found = admin::offset_at(asking.native(), of, since.as_millis(), time_max);
+        asking.outcome("ask for the offset of a time", found)
+    };
+    let found = call::run(cx, TaskKind("kafka_offset_at"), ask).await?;
+    Ok(found.and_then(|found| u64::try_from(found).ok()).map_or(end, Offset))
 }
 
 /// Refuses a position that does not fit the partition as it is now.

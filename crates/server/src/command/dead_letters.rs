@@ -1,12 +1,14 @@
-//! `dlq`: lists dead letters, from the running node or out of the data directory.
+//! `dlq`: lists dead letters, from the running node, out of the data directory, or from the Kafka
+//! cluster that a configuration names.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use millstream_runtime::Context;
 
 use crate::cli::{DlqArgs, Format, Global};
 use crate::client::Client;
-use crate::command::{ANSWER_TIME_MAX, find_node, offline};
-use crate::dead_letters::{ANSWER_BYTES_MAX, Query, list};
+use crate::command::ANSWER_TIME_MAX;
+use crate::command::offline::{self, Needs, Offline, Place};
+use crate::dead_letters::{ANSWER_BYTES_MAX, DeadLetterLogs, Query, list};
 use crate::exit::{Code, Failure};
 use crate::output::{self, say};
 use crate::status::{DeadLetterRow, DeadLetters};
@@ -16,13 +18,17 @@ pub(crate) async fn run(global: &Global, args: &DlqArgs) -> Result<Code, Failure
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
     let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
     let query = Query { limit: Some(limit), topic: args.topic.clone() };
-    let found = match find_node(&cx, global).await? {
-        Some(node) => {
+    let config = args.config.as_deref();
+    let Some(place) = offline::find(&cx, global, config, Needs::Part).await? else {
+        return Ok(Code::Config);
+    };
+    let found = match place {
+        Place::Node(node) => {
             let path = path(&query);
             let answer = Client::new().get_json::<DeadLetters>(&cx, node.admin, &path).await;
             answer.map_err(|error| Failure::new(Code::Unavailable, error))?
         }
-        None => read_offline(&cx, global, &query).await?,
+        Place::Here(data) => read(&cx, data, &query).await?,
     };
     match global.format {
         Format::Json => {
@@ -36,13 +42,14 @@ pub(crate) async fn run(global: &Global, args: &DlqArgs) -> Result<Code, Failure
     Ok(Code::Done)
 }
 
-async fn read_offline(
-    cx: &Context,
-    global: &Global,
-    query: &Query,
-) -> Result<DeadLetters, Failure> {
-    let data = offline::open(cx, global).await?;
-    let listed = list(cx, data.shared_log(), &data.flow, query).await;
+async fn read(cx: &Context, mut data: Offline, query: &Query) -> Result<DeadLetters, Failure> {
+    if !data.add_spool(cx).await? {
+        say("a node has the spool of this data directory: without -c it shows what is there too");
+    }
+    data.spool_notice().iter().for_each(|notice| say(notice));
+    let log = data.spool_notice().is_none().then(|| data.shared_log());
+    let logs = DeadLetterLogs { log, spool: data.spool() };
+    let listed = list(cx, logs, &data.flow, query).await;
     let listed = listed
         .map_err(|error| Failure::classified(millstream_model::Classify::class(&error), error));
     data.close(cx).await?;
@@ -65,8 +72,16 @@ fn print_table(found: &DeadLetters) -> Result<(), Failure> {
     if found.letters.is_empty() {
         return Ok(());
     }
-    let headings = ["accepted", "topic", "offset", "origin", "step", "field", "reason", "value"];
-    let rows: Vec<Vec<String>> = found.letters.iter().map(cells).collect();
+    let mut headings =
+        vec!["accepted", "topic", "offset", "origin", "step", "field", "reason", "value"];
+    let mut rows: Vec<Vec<String>> = found.letters.iter().map(cells).collect();
+    // Only a collector on Kafka has two places.
+    if found.letters.iter().any(|letter| letter.place != "log") {
+        headings.insert(1, "place");
+        rows.iter_mut()
+            .zip(&found.letters)
+            .for_each(|(row, letter)| row.insert(1, letter.place.clone()));
+    }
     output::print(&output::table(&headings, &rows))
 }
 

@@ -1,4 +1,5 @@
-//! `lag`: how far each task is behind, from the running node or out of the data directory.
+//! `lag`: how far each task is behind, from the running node, out of the data directory, or from
+//! the Kafka cluster that a configuration names.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use millstream_runtime::{Clock, Context};
 
 use crate::cli::{Format, Global, LagArgs};
 use crate::client::Client;
-use crate::command::{ANSWER_TIME_MAX, find_node, offline};
+use crate::command::ANSWER_TIME_MAX;
+use crate::command::offline::{self, Needs, Offline, Place};
 use crate::exit::{Code, Failure};
 use crate::lag::{Asked, list};
 use crate::output::{self, say, seconds, thousands};
@@ -16,13 +18,16 @@ use crate::status::{LagRow, Unit};
 /// Prints how far each task is behind.
 pub(crate) async fn run(global: &Global, args: &LagArgs) -> Result<Code, Failure> {
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
-    let rows = match find_node(&cx, global).await? {
-        Some(node) => {
+    let Some(place) = offline::find(&cx, global, args.config.as_deref(), Needs::Log).await? else {
+        return Ok(Code::Config);
+    };
+    let rows = match place {
+        Place::Node(node) => {
             let answer =
                 Client::new().get_json::<Vec<LagRow>>(&cx, node.admin, "/api/v1/lag").await;
             answer.map_err(|error| Failure::new(Code::Unavailable, error))?
         }
-        None => read_offline(&cx, global).await?,
+        Place::Here(data) => read(&cx, &data).await?,
     };
     match global.format {
         Format::Json => output::print_json(&rows)?,
@@ -32,8 +37,7 @@ pub(crate) async fn run(global: &Global, args: &LagArgs) -> Result<Code, Failure
     Ok(verdict(&rows, args.max_seconds))
 }
 
-async fn read_offline(cx: &Context, global: &Global) -> Result<Vec<LagRow>, Failure> {
-    let data = offline::open(cx, global).await?;
+async fn read(cx: &Context, data: &Offline) -> Result<Vec<LagRow>, Failure> {
     let asked = Asked { log: data.shared_log(), spool: None, flow: &data.flow };
     let listed = list(cx, asked, Clock::system()).await;
     let listed = listed.map_err(|error| Failure::classified(error.class(), error));

@@ -38,10 +38,10 @@ pub(crate) async fn run(global: &Global, args: &ReconcileArgs) -> Result<Code, F
 }
 
 async fn reconcile_offline(cx: &Context, global: &Global) -> Result<Books, Failure> {
-    let data = offline::open(cx, global).await?;
+    let data = offline::open(cx, global, offline::Needs::Log).await?;
     let facts = async {
         let lake = open_lake(&data.dir).await?;
-        survey(cx, data.log(), lake.as_ref(), &data.flow).await
+        survey(cx, &*data.shared_log(), lake.as_ref(), &data.flow).await
     };
     let facts = facts.await.map_err(|error| Failure::classified(error.class(), error));
     data.close(cx).await?;

@@ -1,15 +1,17 @@
-//! `tap`: shows the records of a topic as they come, from the running node or out of the data
-//! directory.
+//! `tap`: shows the records of a topic as they come, from the running node, out of the data
+//! directory, or from the Kafka cluster that a configuration names.
 
 mod query;
 mod text;
 
 use bytes::Bytes;
+use millstream_model::ByteSize;
 use millstream_runtime::{Clock, Context};
 
 use crate::cli::{Format, Global, TapArgs};
 use crate::client::{Client, ClientError, Streamed};
-use crate::command::{ANSWER_TIME_MAX, find_node, offline};
+use crate::command::ANSWER_TIME_MAX;
+use crate::command::offline::{self, Needs, Offline, Place};
 use crate::exit::{Code, Failure};
 use crate::output::{self, Audience, say};
 use crate::tap::{self, Ask, AskError, From, Line, Lines};
@@ -29,8 +31,11 @@ pub(crate) async fn run(global: &Global, args: &TapArgs) -> Result<Code, Failure
     let looking = Context::background().with_timeout(ANSWER_TIME_MAX);
     // Somebody watches: it may take for ever.
     let cx = Context::background();
-    let Some(node) = find_node(&looking, global).await? else {
-        return run_offline(&cx, global, args).await;
+    let config = args.config.as_deref();
+    let node = match offline::find(&looking, global, config, Needs::Part).await? {
+        None => return Ok(Code::Config),
+        Some(Place::Here(data)) => return run_here(&cx, global, args, &data).await,
+        Some(Place::Node(node)) => node,
     };
     let ask = ask(args, !args.no_follow);
     if !args.no_follow && global.format == Format::Text {
@@ -47,10 +52,20 @@ pub(crate) async fn run(global: &Global, args: &TapArgs) -> Result<Code, Failure
     show(&cx, global, Source::Node(streamed)).await
 }
 
-async fn run_offline(cx: &Context, global: &Global, args: &TapArgs) -> Result<Code, Failure> {
-    let data = offline::open(cx, global).await?;
+async fn run_here(
+    cx: &Context,
+    global: &Global,
+    args: &TapArgs,
+    data: &Offline,
+) -> Result<Code, Failure> {
+    // Only a cluster gets more while no node runs here.
+    let follow = data.cluster().is_some() && !args.no_follow;
+    data.spool_notice().iter().for_each(|notice| say(notice));
+    if let Some(cluster) = data.cluster().filter(|_| follow && global.format == Format::Text) {
+        say(&format!("reading {} from Kafka at {cluster}; ctrl-c ends it", args.topic));
+    }
     let log = data.shared_log();
-    let shown = match ask(args, false).find(cx, &log).await {
+    let shown = match ask(args, follow).find(cx, &log).await {
         Ok(request) => {
             let lines = tap::start(cx, log, request, Clock::system());
             show(cx, global, Source::Here(lines)).await
@@ -59,7 +74,7 @@ async fn run_offline(cx: &Context, global: &Global, args: &TapArgs) -> Result<Co
         Err(error) => Err(Failure::new(Code::BadData, error)),
     };
     data.close(cx).await?;
-    if global.format == Format::Text {
+    if global.format == Format::Text && data.cluster().is_none() {
         say("no node runs on this data directory: this is all there is");
     }
     shown
@@ -85,7 +100,8 @@ async fn show(cx: &Context, global: &Global, mut source: Source) -> Result<Code,
         pending.extend_from_slice(&chunk);
         let Some(last) = pending.iter().rposition(|byte| *byte == b'\n') else {
             if pending.len() > LINE_BYTES_MAX {
-                let message = format!("a line is longer than {LINE_BYTES_MAX} bytes");
+                let most = ByteSize(LINE_BYTES_MAX as u64);
+                let message = format!("a line is longer than {most}");
                 return Err(Failure::message(Code::BadData, message));
             }
             continue;

@@ -7,23 +7,30 @@ use millstream_runtime::Context;
 
 use crate::cli::{Format, Global, TopicsArgs};
 use crate::client::Client;
-use crate::command::{ANSWER_TIME_MAX, find_node, offline};
+use crate::command::ANSWER_TIME_MAX;
+use crate::command::offline::{self, Needs, Offline, Place};
 use crate::config::format_duration;
 use crate::exit::{Code, Failure};
-use crate::output::{self, thousands};
+use crate::output::{self, say, thousands};
 use crate::status::{TopicInfo, Unit};
 use crate::topics::list;
 
 /// Prints the topics.
 pub(crate) async fn run(global: &Global, args: &TopicsArgs) -> Result<Code, Failure> {
     let cx = Context::background().with_timeout(ANSWER_TIME_MAX);
-    let mut topics = match find_node(&cx, global).await? {
-        Some(node) => {
+    let Some(place) = offline::find(&cx, global, args.config.as_deref(), Needs::Part).await? else {
+        return Ok(Code::Config);
+    };
+    let mut topics = match place {
+        Place::Node(node) => {
             let answer =
                 Client::new().get_json::<Vec<TopicInfo>>(&cx, node.admin, "/api/v1/topics").await;
             answer.map_err(|error| Failure::new(Code::Unavailable, error))?
         }
-        None => read_offline(&cx, global).await?,
+        Place::Here(data) => {
+            data.spool_notice().iter().for_each(|notice| say(notice));
+            read(&cx, &data).await?
+        }
     };
     if let Some(name) = &args.topic {
         let known: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
@@ -44,8 +51,7 @@ pub(crate) async fn run(global: &Global, args: &TopicsArgs) -> Result<Code, Fail
     Ok(Code::Done)
 }
 
-async fn read_offline(cx: &Context, global: &Global) -> Result<Vec<TopicInfo>, Failure> {
-    let data = offline::open(cx, global).await?;
+async fn read(cx: &Context, data: &Offline) -> Result<Vec<TopicInfo>, Failure> {
     let listed = list(cx, data.shared_log()).await;
     let listed = listed.map_err(|error| Failure::classified(error.class(), error));
     data.close(cx).await?;

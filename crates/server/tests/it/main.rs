@@ -17,6 +17,7 @@ mod lifecycle;
 mod look;
 mod on_kafka;
 mod quickstart;
+mod replicated;
 mod requirement;
 mod sandbox;
 mod spool;

@@ -113,6 +113,12 @@ impl Sandbox {
         sandbox
     }
 
+    /// Returns the path of the configuration, which there is.
+    pub(crate) fn config(&self) -> String {
+        let path = self.dir.path().join("millstream.yaml");
+        path.to_str().expect("a temporary directory has a plain name").to_owned()
+    }
+
     /// Returns the data directory.
     pub(crate) fn data(&self) -> PathBuf {
         self.data.clone()
@@ -345,8 +351,17 @@ impl Sandbox {
 
     /// Posts a body to the collector with whole header lines, and returns the whole answer.
     pub(crate) fn post_with_headers(&self, headers: &str, body: &str) -> Answer {
+        self.send("/track", headers, body)
+    }
+
+    /// Posts a body to a path of the collector, its query included, and returns the whole answer.
+    pub(crate) fn post_to(&self, path: &str, body: &str) -> Answer {
+        self.send(path, "", body)
+    }
+
+    fn send(&self, path: &str, headers: &str, body: &str) -> Answer {
         let head = format!(
-            "POST /track HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{headers}\
+            "POST {path} HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\n{headers}\
              Content-Length: {}\r\nConnection: close\r\n\r\n",
             body.len()
         );
