@@ -118,8 +118,11 @@ pub(crate) fn list_offsets(
     // Both are on their way before the first answer is awaited.
     let start = send(Spec::RD_KAFKA_OFFSET_SPEC_EARLIEST)?;
     let end = send(Spec::RD_KAFKA_OFFSET_SPEC_LATEST)?;
-    Ok((listed(start)?, listed(end)?))
+    Ok((named(listed(start)?)?, named(listed(end)?)?))
 }
+
+/// What brokers say where no record has the time that was asked for, or a later one.
+const NO_SUCH_OFFSET: i64 = -1;
 
 /// Returns the first offset that readers of committed records see and whose record has this time,
 /// in milliseconds, or a later one; `None` when there is none.
@@ -128,11 +131,13 @@ pub(crate) fn offset_at(
     of: (&str, i32),
     millis: i64,
     time_max: Duration,
-) -> Result<Option<i64>, ClientError> {
+) -> Result<Option<u64>, ClientError> {
     // Below zero the number would not be a time.
     let asked = (Isolation::Committed, millis.max(0));
-    let found = listed(ask_offset(client, of, asked, time_max)?)?;
-    Ok((found.offset >= 0).then_some(found.offset))
+    match listed(ask_offset(client, of, asked, time_max)?)? {
+        (NO_SUCH_OFFSET, _) => Ok(None),
+        found => Ok(Some(named(found)?.offset)),
+    }
 }
 
 /// Asks for one offset of a partition; `spec` is one of [`Spec`], or a time in milliseconds.
@@ -158,7 +163,8 @@ fn ask_offset(
     Ok(request)
 }
 
-fn listed(request: Request) -> Result<EpochOffset, ClientError> {
+/// Returns the offset and the leader epoch that an answer names.
+fn listed(request: Request) -> Result<(i64, i32), ClientError> {
     let answer = request.answer()?;
     // SAFETY: the answer is alive and of this kind.
     let result = unsafe { sys::rd_kafka_event_ListOffsets_result(answer.as_ptr()) };
@@ -175,13 +181,13 @@ fn listed(request: Request) -> Result<EpochOffset, ClientError> {
     check(partition.err)?;
     // SAFETY: the same partition.
     let epoch = unsafe { sys::rd_kafka_topic_partition_get_leader_epoch(found) };
-    named(partition.offset, epoch)
+    Ok((partition.offset, epoch))
 }
 
 /// Takes what an answer names. Where the leader of a partition was not reached, librdkafka 2.12 drops
 /// its error and names no offset, which is a negative one: nothing is known then, least of all that
 /// the partition is empty.
-fn named(offset: i64, epoch: i32) -> Result<EpochOffset, ClientError> {
+fn named((offset, epoch): (i64, i32)) -> Result<EpochOffset, ClientError> {
     match u64::try_from(offset) {
         Ok(offset) => Ok(EpochOffset { offset, epoch }),
         Err(_) => Err(ClientError::AdminOp(RDKafkaErrorCode::BrokerTransportFailure)),

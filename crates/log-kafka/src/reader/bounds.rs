@@ -211,7 +211,7 @@ pub(crate) async fn offset_at(
         asking.outcome("ask for the offset of a time", found)
     };
     let found = call::run(cx, TaskKind("kafka_offset_at"), ask).await?;
-    Ok(found.and_then(|found| u64::try_from(found).ok()).map_or(end, Offset))
+    Ok(found.map_or(end, Offset))
 }
 
 /// Refuses a position that does not fit the partition as it is now.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use millstream_log::{
     AdminError, Append, Bounds, Committed, EnqueueError, Log, LogAdmin, LogReader, OpenError,
-    Opened, Owner, ReaderError, Topic, TopicConfig,
+    Opened, Owner, ReaderError, Reposition, Topic, TopicConfig,
 };
 use millstream_log_kafka::{CallError, Config, KafkaLog, Settings};
 use millstream_model::{
@@ -237,6 +237,11 @@ impl LogAdmin for AwayAdmin {
         _before: Offset,
     ) -> Result<(), AdminError> {
         self.refuse()
+    }
+
+    async fn reposition(&self, _cx: &Context, _to: &Reposition) -> Result<(), OpenError> {
+        let error = io::Error::new(io::ErrorKind::NotConnected, self.0.clone());
+        Err(OpenError::Storage(error))
     }
 }
 
