@@ -71,8 +71,8 @@ pub enum LakeError {
     /// The table stands at an older version than the one we committed last.
     #[error(
         "table {table} was rolled back: our last commit has sequence number {committed}, the \
-         current snapshot leads back to {found}; roll the table forward to it, or set the table \
-         property `millstream.positions` to the map of the snapshot it should go on from"
+         current snapshot leads back to {found}; roll the table forward to it, or let the sink go on \
+         from where the table stands now with `millstream tasks reset --from table`"
     )]
     RolledBack {
         /// The table.
@@ -85,8 +85,8 @@ pub enum LakeError {
     /// The table has lost every trace of our positions.
     #[error(
         "table {table} has snapshots but neither our position map nor its property \
-         `millstream.positions`; set that property to the map to go on from, or to `none` to \
-         begin anew"
+         `millstream.positions`; set that property to the map to go on from, or choose where to go \
+         on with `millstream tasks reset`"
     )]
     PositionsLost {
         /// The table.

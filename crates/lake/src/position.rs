@@ -29,8 +29,8 @@ mod standing;
 
 pub use others::Others;
 pub(crate) use others::number;
-pub(crate) use standing::holds_commit;
 pub use standing::{Standing, standing};
+pub(crate) use standing::{holds_commit, standing_of_snapshot};
 
 /// The snapshot summary key and the table property that hold the map.
 pub const POSITIONS: &str = "millstream.positions";

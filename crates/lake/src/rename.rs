@@ -4,13 +4,12 @@
 //! the same commit, so that it stands for that commit's snapshot. Doing it again finds nothing
 //! left to do, and a crash leaves one name or the other.
 
-use millstream_runtime::{Context, Rng};
+use iceberg::spec::TableMetadata;
+use millstream_runtime::Context;
 use tracing::info;
 
-use crate::commit::ATTEMPTS_MAX;
-use crate::position::{COMMIT_ID, POSITIONS, REJECTED, Standing, encode_rejections, standing};
-use crate::warehouse::fresh_id;
-use crate::{Lake, LakeError, Swap, TableName, Version};
+use crate::position::{Standing, standing};
+use crate::{Lake, LakeError, TableName};
 
 /// A sink's new name, and the one under which its positions stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,24 +31,12 @@ impl Lake {
         table: &TableName,
         rename: Rename<'_>,
     ) -> Result<(), LakeError> {
-        let mut rng = Rng::from_os();
-        for _ in 0..ATTEMPTS_MAX {
-            cx.check()?;
-            let Some(base) = self.find(table).await? else { return Ok(()) };
-            let stands = standing(table, &base.metadata)?;
-            let Some(renamed) = renamed(table, stands, rename)? else { return Ok(()) };
-            let number = base.number() + 1;
-            let built = properties(&base, &renamed);
-            let next = built.map_err(LakeError::table("build metadata", table))?;
-            let id = fresh_id(&self.seams().clock, &mut rng);
-            let next = self.write_metadata(table, next, number, id).await?;
-            if self.catalog().swap(table, &base.location, &next.location).await? == Swap::Done {
-                let Rename { old, new } = rename;
-                info!(%table, old, new, "the sink's positions stand under its new name");
-                return Ok(());
-            }
+        let plan = |metadata: &TableMetadata| renamed(table, standing(table, metadata)?, rename);
+        if self.set_standing(cx, table, plan).await? {
+            let Rename { old, new } = rename;
+            info!(%table, old, new, "the sink's positions stand under its new name");
         }
-        Err(LakeError::Conflict { table: table.clone(), attempts: ATTEMPTS_MAX })
+        Ok(())
     }
 }
 
@@ -71,18 +58,6 @@ fn renamed(
     // What others did stands in the snapshots: this map is none of a snapshot's own.
     standing.map.others = None;
     Ok(Some(standing))
-}
-
-fn properties(
-    base: &Version,
-    standing: &Standing,
-) -> iceberg::Result<iceberg::spec::TableMetadata> {
-    let commit = standing.commit.map(|commit| (COMMIT_ID.to_owned(), commit.to_string()));
-    let rejected = encode_rejections(&standing.rejected);
-    let rejected = (!standing.rejected.is_empty()).then_some((REJECTED.to_owned(), rejected));
-    let positions = (POSITIONS.to_owned(), standing.map.encode());
-    let properties = [Some(positions), commit, rejected].into_iter().flatten().collect();
-    Ok(base.to_builder().set_properties(properties)?.build()?.metadata)
 }
 
 #[cfg(test)]

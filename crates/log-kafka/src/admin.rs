@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use millstream_log::{AdminError, LogAdmin, ReaderError, Topic, TopicConfig, TopicKind, check};
+use millstream_log::{
+    AdminError, LogAdmin, OpenError, ReaderError, Reposition, Topic, TopicConfig, TopicKind, check,
+};
 use millstream_model::{LogId, Offset, TaskId, TopicName, TopicPartition};
 use millstream_runtime::{Context, TaskKind};
 use rdkafka::TopicPartitionList;
@@ -120,6 +122,10 @@ impl LogAdmin for KafkaAdmin {
         let slowest = self.tasks.slowest(cx, partition).await?;
         check::trim(partition, before, bounds.end.offset, slowest)?;
         self.delete(cx, partition, before).await
+    }
+
+    async fn reposition(&self, cx: &Context, to: &Reposition) -> Result<(), OpenError> {
+        self.tasks.reposition(cx, to).await
     }
 }
 

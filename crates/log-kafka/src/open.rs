@@ -33,6 +33,7 @@ use crate::writer::producer::{Failure, Producer};
 use crate::writer::{Fate, KafkaWriter};
 
 mod rename;
+mod reposition;
 
 /// The tasks of one cluster, as this process opens and looks at them.
 #[derive(Debug)]
@@ -322,7 +323,7 @@ impl Opening<'_> {
         match (committed, &standing.entry.record) {
             (Some(position), Some(record)) if record.began => {
                 let fits = reader::check_position(cluster, cx, &input, position).await;
-                fits.map_err(open_error)?;
+                fits?;
                 Ok(position)
             }
             (Some(_), _) => {
@@ -343,7 +344,7 @@ impl Opening<'_> {
                 let (task, partition) = (task.clone(), input);
                 Err(PositionRefused::Lost { task, partition }.into())
             }
-            (None, _) => Ok(reader::bounds(cluster, cx, &input).await.map_err(open_error)?.start),
+            (None, _) => Ok(reader::bounds(cluster, cx, &input).await?.start),
         }
     }
 
@@ -372,15 +373,4 @@ impl Opening<'_> {
 fn failed(failure: Failure) -> OpenError {
     let (Failure::Aborted(error) | Failure::Fenced(error) | Failure::InDoubt(error)) = failure;
     OpenError::Storage(error.into_io())
-}
-
-fn open_error(error: ReaderError) -> OpenError {
-    match error {
-        ReaderError::Position(refused) => OpenError::Position(refused),
-        ReaderError::UnknownPartition(partition) => OpenError::UnknownPartition(partition),
-        ReaderError::Closed => OpenError::Closed,
-        ReaderError::Storage(error) => OpenError::Storage(error),
-        ReaderError::Cancelled(error) => OpenError::Cancelled(error),
-        corrupt @ ReaderError::Corrupt { .. } => OpenError::Storage(std::io::Error::other(corrupt)),
-    }
 }

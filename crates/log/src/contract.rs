@@ -29,15 +29,17 @@ use std::task::{Context as PollContext, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use millstream_model::{
-    Epoch, LogId, LogPosition, Offset, RecordBatch, TaskId, Timestamp, TopicName, TopicPartition,
+    Epoch, LogId, LogPosition, Offset, RecordBatch, SourceId, TaskId, Timestamp, TopicName,
+    TopicPartition,
 };
 use millstream_runtime::Context;
 use tokio::sync::oneshot;
 
 use crate::error::{AdminError, EnqueueError, FetchError, OpenError, ReaderError, TransactError};
 use crate::topic::{Topic, TopicConfig};
-use crate::transaction::{Appended, Committed, OffsetBatch, Transaction};
+use crate::transaction::{Appended, Committed, Consumed, OffsetBatch, Transaction};
 
 /// Who opens a task, and what the task reads.
 #[derive(Debug, Clone)]
@@ -50,6 +52,14 @@ pub struct Owner {
     pub renamed_from: Option<TaskId>,
 }
 
+impl Reposition {
+    /// Returns who owns the task while it is moved.
+    pub fn owner(&self) -> Owner {
+        let inputs = self.consumed.iter().map(|consumed| consumed.partition.clone()).collect();
+        Owner { task: self.task.clone(), inputs, renamed_from: None }
+    }
+}
+
 /// A task, opened: the caller is its only owner until somebody else opens it.
 #[derive(Debug)]
 pub struct Opened {
@@ -59,6 +69,17 @@ pub struct Opened {
     pub committed: Committed,
     /// Commits transactions of this task.
     pub writer: Box<dyn Writer>,
+}
+
+/// Where a task is to go on, whatever it committed.
+#[derive(Debug, Clone)]
+pub struct Reposition {
+    /// The task.
+    pub task: TaskId,
+    /// Every input of the task, and where to read it on.
+    pub consumed: Vec<Consumed>,
+    /// Positions of sources that change with it; the others stay as they are.
+    pub positions: Vec<(SourceId, Bytes)>,
 }
 
 /// A partitioned log.
@@ -178,6 +199,13 @@ pub trait LogAdmin: Debug + Send + Sync {
         partition: &TopicPartition,
         before: Offset,
     ) -> Result<(), AdminError>;
+
+    /// Lets a task go on elsewhere than it committed: back, or in a topic that was created anew.
+    ///
+    /// For a person's decision, when [`Log::open`] refuses the committed position. Fences the
+    /// task's owner. The positions must fit this log, and are refused otherwise. Afterwards the
+    /// task counts as begun, and stands there; all of it is changed or nothing.
+    async fn reposition(&self, cx: &Context, to: &Reposition) -> Result<(), OpenError>;
 }
 
 /// Commits the transactions of one task.

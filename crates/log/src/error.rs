@@ -11,13 +11,17 @@ use millstream_model::{
 use millstream_runtime::Cancelled;
 use thiserror::Error;
 
+/// What helps where a topic or a partition is missing.
+const MISSING: &str = "a node creates the topics of its configuration when it starts; \
+                       start it again, or check the topic's name, its partitions and the right to see it";
+
 /// A position that does not fit the log it is used on: refused, never skipped, never rounded.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PositionRefused {
     /// The position belongs to another log.
     #[error(
-        "position of {partition} belongs to log {named}, this is log {found}; \
-         restore the log it belongs to, or give the task a new start position"
+        "position of {partition} belongs to log {named}, this is log {found}; restore the log it \
+         belongs to, or choose where to go on with `millstream tasks reset`"
     )]
     OtherLog {
         /// The partition.
@@ -30,7 +34,7 @@ pub enum PositionRefused {
     /// The topic was deleted and created anew.
     #[error(
         "position of {partition} belongs to topic id {named}, the topic now has id {found}: it was \
-         created anew; give the task a new start position to read the new topic"
+         created anew; choose where to begin in the new one with `millstream tasks reset`"
     )]
     OtherTopic {
         /// The partition.
@@ -43,8 +47,8 @@ pub enum PositionRefused {
     /// Another history stands before the offset: a backup was restored and has grown since.
     #[error(
         "position {offset} of {partition} follows incarnation {named}, the log has {found} there: \
-         the log was restored from an older state; give the task a new start position, or restore \
-         the newer log"
+         the log was restored from an older state; restore the newer log, or choose where to go on \
+         with `millstream tasks reset`"
     )]
     OtherHistory {
         /// The partition.
@@ -59,7 +63,8 @@ pub enum PositionRefused {
     /// The log ends before the offset: records after its end were lost.
     #[error(
         "position {offset} of {partition} lies beyond its end {end}: the log lost records, or was \
-         restored from an older state; restore the newer log, or give the task a new start position"
+         restored from an older state; restore the newer log, or choose where to go on with \
+         `millstream tasks reset`"
     )]
     BeyondEnd {
         /// The partition.
@@ -72,7 +77,7 @@ pub enum PositionRefused {
     /// The records at the offset are gone.
     #[error(
         "position {offset} of {partition} lies before its first readable offset {start}: the \
-         records between were deleted; give the task a new start position to accept the gap"
+         records between were deleted; accept the gap with `millstream tasks reset`"
     )]
     BeforeStart {
         /// The partition.
@@ -84,8 +89,8 @@ pub enum PositionRefused {
     },
     /// The task began and its position is gone.
     #[error(
-        "task {task} has committed before, but its position of {partition} is gone; give the task a \
-         new start position"
+        "task {task} has committed before, but its position of {partition} is gone; choose where to go \
+         on with `millstream tasks reset`"
     )]
     Lost {
         /// The task.
@@ -96,8 +101,8 @@ pub enum PositionRefused {
     /// The task has a position, but the log no longer knows that it ever began.
     #[error(
         "task {task} has a position of {partition}, but what else was known of it is gone: the \
-         topic of positions was deleted or created anew; restore it, or give the task a new start \
-         position"
+         topic of positions was deleted or created anew; restore it, or choose where to go on with \
+         `millstream tasks reset`"
     )]
     Forgotten {
         /// The task.
@@ -114,7 +119,7 @@ pub enum OpenError {
     #[error(transparent)]
     Position(#[from] PositionRefused),
     /// An input does not exist.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist: {MISSING}")]
     UnknownPartition(TopicPartition),
     /// The worker owns as many tasks as it may.
     #[error("task {task} is one too many: a worker owns at most {tasks_max}")]
@@ -148,10 +153,14 @@ pub enum EnqueueError {
         retry_after: Duration,
     },
     /// A partition does not exist.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist: {MISSING}")]
     UnknownPartition(TopicPartition),
     /// The batch exceeds what one append may hold.
-    #[error("append of {} exceeds the limit of {}", size(*bytes), size(*bytes_max))]
+    #[error(
+        "append of {} exceeds the limit of {} (append_bytes_max, or record_bytes_max for a single record)",
+        size(*bytes),
+        size(*bytes_max)
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -210,7 +219,10 @@ fn count(outcomes: &[Vec<RecordOutcome>], all: bool) -> usize {
 #[derive(Debug, Error)]
 pub enum TransactError {
     /// Somebody else opened the task: this owner is done for good (P5).
-    #[error("task {task} has a newer owner")]
+    #[error(
+        "task {task} is fenced: it has a newer owner, or its transaction took so long that the log \
+         ended it (see transaction_time_max); it opens again if it is still this worker's"
+    )]
     Fenced {
         /// The task.
         task: TaskId,
@@ -219,7 +231,11 @@ pub enum TransactError {
     #[error("log is full for this transaction")]
     Full,
     /// The transaction exceeds a limit; nothing changed.
-    #[error("transaction of {} exceeds the limit of {}", size(*bytes), size(*bytes_max))]
+    #[error(
+        "transaction of {} exceeds the limit of {} (transaction_bytes_max, or record_bytes_max for a single record)",
+        size(*bytes),
+        size(*bytes_max)
+    )]
     TooLarge {
         /// Its size.
         bytes: usize,
@@ -227,7 +243,7 @@ pub enum TransactError {
         bytes_max: usize,
     },
     /// A partition does not exist; nothing changed.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist: {MISSING}")]
     UnknownPartition(TopicPartition),
     /// A position is too large, names an input the task does not own, or moves backwards;
     /// nothing changed.
@@ -273,7 +289,7 @@ pub enum ReaderError {
     #[error(transparent)]
     Position(#[from] PositionRefused),
     /// The partition does not exist.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist: {MISSING}")]
     UnknownPartition(TopicPartition),
     /// The log is closed.
     #[error("log is closed")]
@@ -333,7 +349,7 @@ pub enum AdminError {
         position: Offset,
     },
     /// The partition does not exist.
-    #[error("{0} does not exist")]
+    #[error("{0} does not exist: {MISSING}")]
     UnknownPartition(TopicPartition),
     /// Nothing more can be written.
     #[error("log is full")]
@@ -347,6 +363,19 @@ pub enum AdminError {
     /// The caller gave up.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<ReaderError> for OpenError {
+    fn from(error: ReaderError) -> Self {
+        match error {
+            ReaderError::Position(refused) => Self::Position(refused),
+            ReaderError::UnknownPartition(partition) => Self::UnknownPartition(partition),
+            ReaderError::Closed => Self::Closed,
+            ReaderError::Storage(source) => Self::Storage(source),
+            corrupt @ ReaderError::Corrupt { .. } => Self::Storage(io::Error::other(corrupt)),
+            ReaderError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+        }
+    }
 }
 
 impl Classify for PositionRefused {

@@ -20,7 +20,8 @@ pub mod transaction;
 
 pub use assignment::{Assignment, AssignmentEvent, EveryTask};
 pub use contract::{
-    Append, Bounds, FetchLimits, Fetched, Log, LogAdmin, LogReader, Opened, Owner, Writer,
+    Append, Bounds, FetchLimits, Fetched, Log, LogAdmin, LogReader, Opened, Owner, Reposition,
+    Writer,
 };
 pub use error::{
     AdminError, EnqueueError, FetchError, OpenError, PositionRefused, ReaderError, RecordOutcome,

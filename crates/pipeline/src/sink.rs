@@ -27,7 +27,7 @@ use tokio::time::Instant;
 
 pub use worker::{
     COMMIT_SOURCE, Config, GAP_SOURCE, PlacementError, RegisterError, Settings, SinkTask,
-    SinkWorker,
+    SinkWorker, place,
 };
 
 /// Stores events in a system outside, exactly once.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::config::parse_duration;
+use crate::reset::Place;
 use crate::roles::Role;
 use crate::tap;
 
@@ -195,6 +196,16 @@ Examples:
 Works when no node runs on the data directory. Events that Kafka lost and the journal still has
 (`spool.keep`) are forwarded again by the next run.")]
     Spool(SpoolArgs),
+    /// Choose where tasks go on that are refused where they stand.
+    #[command(after_help = "\
+Examples:
+  millstream tasks reset -c on-kafka.yaml --sink events --from table --dry-run
+  millstream tasks reset -c on-kafka.yaml --sink events --from beginning
+  millstream tasks reset -c on-kafka.yaml --pipeline events --from beginning
+
+For a topic that was created anew, a log that was restored from an older state, a table that was set
+back. Works when no node runs on the data directory. Tasks that can go on are left alone.")]
+    Tasks(TasksArgs),
 }
 
 /// Options of `run`.
@@ -357,6 +368,41 @@ pub(crate) struct ReplayArgs {
     /// Go on without events that Kafka lost and the journal no longer has.
     #[arg(long)]
     pub(crate) accept_loss: bool,
+}
+
+/// Options of `tasks`.
+#[derive(Debug, Args)]
+pub(crate) struct TasksArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: TasksCommand,
+}
+
+/// What to do with tasks.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TasksCommand {
+    /// Let tasks that are refused where they stand go on elsewhere.
+    Reset(ResetArgs),
+}
+
+/// Options of `tasks reset`.
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    /// The configuration file of the node; without one the quickstart.
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The tasks of this pipeline.
+    #[arg(long, value_name = "NAME", conflicts_with = "sink", required_unless_present = "sink")]
+    pub(crate) pipeline: Option<String>,
+    /// The tasks of this sink.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) sink: Option<String>,
+    /// Where they go on.
+    #[arg(long, value_name = "PLACE")]
+    pub(crate) from: Place,
+    /// Show what would be done, and change nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -9,6 +9,7 @@ pub(crate) mod reconcile;
 pub(crate) mod run;
 pub(crate) mod spool;
 pub(crate) mod tap;
+pub(crate) mod tasks;
 pub(crate) mod topics;
 pub(crate) mod validate;
 

@@ -27,6 +27,7 @@ mod output;
 mod presence;
 mod progress;
 mod reading;
+mod reset;
 mod role;
 mod roles;
 mod signal;
@@ -98,5 +99,6 @@ async fn dispatch(global: &Global, command: Command) -> Result<Code, Failure> {
         Command::Lag(args) => command::lag::run(global, &args).await,
         Command::Topics(args) => command::topics::run(global, &args).await,
         Command::Spool(args) => command::spool::run(global, &args).await,
+        Command::Tasks(args) => command::tasks::run(global, &args).await,
     }
 }

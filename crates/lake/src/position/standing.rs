@@ -51,7 +51,7 @@ pub fn standing(table: &TableName, metadata: &TableMetadata) -> Result<Standing,
             // A map of version 1 says nothing of others.
             let is_counted = marker.map.others.is_some();
             let marker = if is_counted { marker } else { marker.settled(Some(snapshot)) };
-            return Ok(with_rejections(marker.followed_by(since), property));
+            return Ok(with_property(marker, property).followed_by(since));
         }
         if snapshot.sequence_number() <= committed {
             return Err(rolled_back(snapshot.sequence_number()));
@@ -73,6 +73,31 @@ pub fn standing(table: &TableName, metadata: &TableMetadata) -> Result<Standing,
     }
 }
 
+/// Returns where the current snapshot of the table stands, also when it was rolled back behind our
+/// last commit, or lost every trace of us: then what our last commit in its history says.
+pub(crate) fn standing_of_snapshot(
+    table: &TableName,
+    metadata: &TableMetadata,
+) -> Result<Standing, LakeError> {
+    match standing(table, metadata) {
+        Err(LakeError::RolledBack { .. } | LakeError::PositionsLost { .. }) => {}
+        other => return other,
+    }
+    let newest = metadata.current_snapshot();
+    let mut current = newest;
+    while let Some(snapshot) = current {
+        let properties = &snapshot.summary().additional_properties;
+        if let Some(marker) = read_marker(table, properties)? {
+            return Ok(marker.settled(newest));
+        }
+        current = match parent_of(metadata, snapshot) {
+            Parent::Snapshot(parent) => Some(parent),
+            Parent::None | Parent::Expired => None,
+        };
+    }
+    Ok(Standing::default().settled(newest))
+}
+
 impl Standing {
     /// Adds what others did after our last commit.
     fn followed_by(mut self, since: Others) -> Self {
@@ -81,18 +106,20 @@ impl Standing {
     }
 
     /// Puts down to others what the table holds beyond, or short of, what the map accounts for.
-    fn settled(mut self, snapshot: Option<&SnapshotRef>) -> Self {
+    pub(crate) fn settled(mut self, snapshot: Option<&SnapshotRef>) -> Self {
         let settle = |snapshot: &SnapshotRef| Others::settle(&self.map, snapshot);
         self.map.others = Some(snapshot.map_or_else(Others::default, settle));
         self
     }
 }
 
-/// Takes the rejections, which only the property lists, if it was set by the same commit.
-fn with_rejections(marker: Standing, property: Option<Standing>) -> Standing {
+/// Takes the property, if it names the same commit: only it lists the rejections, and it may have
+/// been changed since, by a new name of a sink or a person's decision where one goes on.
+fn with_property(marker: Standing, property: Option<Standing>) -> Standing {
     match property {
         Some(mut property) if property.commit == marker.commit => {
-            property.map.others = marker.map.others;
+            // A map that took over a new name does not say, nor does one of version 1.
+            property.map.others = property.map.others.or(marker.map.others);
             property
         }
         _ => marker,

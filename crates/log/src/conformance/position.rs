@@ -1,12 +1,13 @@
 //! Positions: refused, never rounded, when they do not fit the log they are used on.
 
 use anyhow::{Result, bail, ensure};
-use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicPartition};
+use millstream_model::{Incarnation, LogId, LogPosition, Offset, TaskId, TopicId, TopicPartition};
 
-use super::stage::{Stage, at_once, only_position, owner, patiently};
+use super::stage::{Stage, at_once, only_position, owner, patiently, source};
 use super::{Capability, Property};
-use crate::error::{OpenError, PositionRefused, ReaderError};
-use crate::transaction::Transaction;
+use crate::contract::{Opened, Reposition};
+use crate::error::{OpenError, PositionRefused, ReaderError, TransactError};
+use crate::transaction::{Consumed, Transaction};
 
 pub(super) const PROPERTIES: &[Property] = &[
     Property::new("L2", "a position of another log is refused", &[], |stage| {
@@ -33,6 +34,21 @@ pub(super) const PROPERTIES: &[Property] = &[
     Property::new("P3", "an input whose position is gone is refused", &[], |stage| {
         Box::pin(a_lost_position(stage))
     }),
+    Property::new(
+        "P3",
+        "a task goes on where a person puts it, also back, and its other positions stay",
+        &[],
+        |stage| Box::pin(a_repositioned_task(stage)),
+    ),
+    Property::new("L2", "a task is not put where the log has nothing", &[], |stage| {
+        Box::pin(a_misplaced_task(stage))
+    }),
+    Property::new(
+        "P3",
+        "where a person put a task stays over a restart",
+        &[Capability::Restart],
+        |stage| Box::pin(a_repositioned_task_over_a_restart(stage)),
+    ),
     Property::new("L2", "positions stay valid over a restart", &[Capability::Restart], |stage| {
         Box::pin(positions_over_a_restart(stage))
     }),
@@ -165,6 +181,69 @@ async fn a_lost_position(stage: &mut Stage) -> Result<()> {
         }
         other => bail!("a task that began and lost a position got {other:?}"),
     }
+}
+
+/// Reads three records with a task, and puts it back after the first; returns that place and the
+/// writer that was fenced thereby.
+async fn put_back(stage: &mut Stage) -> Result<(LogPosition, Opened)> {
+    let one = stage.one();
+    let first = position(stage).await?;
+    let mut opened = stage.open("task", std::slice::from_ref(&one)).await?;
+    let consumed = vec![stage.consumed_all(&one).await?];
+    let positions = [only_position("kept", "a"), only_position("changed", "b")];
+    let positions = positions.into_iter().flat_map(|one| one.positions).collect();
+    let transaction = Transaction { consumed, positions, ..Transaction::default() };
+    opened.writer.transact(&stage.cx, transaction).await?;
+    stage.log.admin().reposition(&stage.cx, &reposition(&one, first)?).await?;
+    Ok((first, opened))
+}
+
+fn reposition(one: &TopicPartition, next: LogPosition) -> Result<Reposition> {
+    Ok(Reposition {
+        task: TaskId::new("task")?,
+        consumed: vec![Consumed { partition: one.clone(), next }],
+        positions: only_position("changed", "c").positions,
+    })
+}
+
+/// Checks that the task stands where it was put, with one of its positions changed.
+async fn check_put_back(stage: &mut Stage, first: LogPosition) -> Result<()> {
+    let one = stage.one();
+    let opened = stage.open("task", std::slice::from_ref(&one)).await?;
+    ensure!(opened.committed.began && opened.committed.consumed[&one] == first);
+    let value = |id| opened.committed.positions.get(&source(id)).map(|value| value.to_vec());
+    ensure!(value("kept") == Some(b"a".to_vec()) && value("changed") == Some(b"c".to_vec()));
+    let mut writer = opened.writer;
+    let consumed = vec![stage.consumed_all(&one).await?];
+    writer.transact(&stage.cx, Transaction { consumed, ..Transaction::default() }).await?;
+    Ok(())
+}
+
+async fn a_repositioned_task(stage: &mut Stage) -> Result<()> {
+    let (first, mut before) = put_back(stage).await?;
+    let late = before.writer.transact(&stage.cx, only_position("kept", "late")).await;
+    ensure!(matches!(late, Err(TransactError::Fenced { .. })), "the owner before got {late:?}");
+    check_put_back(stage, first).await
+}
+
+async fn a_misplaced_task(stage: &mut Stage) -> Result<()> {
+    let (first, _) = put_back(stage).await?;
+    let one = stage.one();
+    let end = stage.bounds(&one).await?.end;
+    let beyond = LogPosition { offset: end.offset.plus(1), ..end };
+    let topic = LogPosition { topic: TopicId(uuid::Uuid::nil()), ..first };
+    for misfit in [beyond, topic] {
+        let refused = stage.log.admin().reposition(&stage.cx, &reposition(&one, misfit)?).await;
+        ensure!(matches!(refused, Err(OpenError::Position(_))), "{misfit:?} got {refused:?}");
+    }
+    check_put_back(stage, first).await
+}
+
+async fn a_repositioned_task_over_a_restart(stage: &mut Stage) -> Result<()> {
+    let (first, before) = put_back(stage).await?;
+    drop(before);
+    stage.restart().await?;
+    check_put_back(stage, first).await
 }
 
 async fn positions_over_a_restart(stage: &mut Stage) -> Result<()> {

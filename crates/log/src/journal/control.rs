@@ -8,10 +8,10 @@ use millstream_model::{
 };
 use uuid::Builder;
 
-use super::change::{Change, NumberedTopic, OpenTask, Place};
+use super::change::{Change, Commit, NumberedTopic, OpenTask, Place, Producer};
 use super::codec::PartitionKey;
 use super::positions::committed_of;
-use super::request::{Control, OpenedTask, answer};
+use super::request::{Control, Moved, OpenedTask, answer};
 use super::state::State;
 use super::task_table::Task;
 use super::writer::{CommitError, JournalThread};
@@ -46,6 +46,9 @@ impl JournalThread {
             Control::Open { owner, done } => {
                 answer(done, self.open_task(&owner));
             }
+            Control::Reposition { to, done } => {
+                answer(done, self.reposition(to));
+            }
             Control::Topic { name, config, done } => {
                 answer(done, self.ensure_topic(&name, config));
             }
@@ -64,6 +67,7 @@ impl JournalThread {
     fn open_task(&mut self, owner: &Owner) -> Result<OpenedTask, OpenError> {
         let known = known_task(&self.shared.state(), owner).map(|task| task.number);
         self.run.wanted.extend(known);
+        self.check_resumable(owner)?;
         let open = self.prepare_open(owner)?;
         let number = open.number;
         let epoch = open.epoch;
@@ -73,6 +77,35 @@ impl JournalThread {
         let state = self.shared.state();
         let task = state.tasks.numbered(number).expect("it was opened just now");
         Ok(OpenedTask { number, epoch, committed: committed_of(task, &state) })
+    }
+
+    /// Lets a task go on elsewhere: a new owner, who commits the new places at once. A crash between
+    /// the two leaves the old places.
+    fn reposition(&mut self, to: Moved) -> Result<(), OpenError> {
+        let open = self.prepare_open(&to.owner)?;
+        let producer = Producer { task: open.number, epoch: open.epoch, sequence: 1 };
+        self.commit_change(Change::Open(open))?;
+        self.run.opened.insert(producer.task);
+        self.run.wanted.insert(producer.task);
+        let Moved { consumed, positions, .. } = to;
+        let (producer, sections) = (Some(producer), Vec::new());
+        Ok(self.commit_change(Change::Commit(Commit {
+            producer,
+            sections,
+            consumed,
+            positions,
+        }))?)
+    }
+
+    /// Refuses a task that cannot go on from what it committed.
+    fn check_resumable(&self, owner: &Owner) -> Result<(), OpenError> {
+        let state = self.shared.state();
+        let Some(task) = known_task(&state, owner) else { return Ok(()) };
+        let committed = committed_of(task, &state);
+        for input in &owner.inputs {
+            check_resume(&state, &owner.task, &committed, input)?;
+        }
+        Ok(())
     }
 
     fn prepare_open(&self, owner: &Owner) -> Result<OpenTask, OpenError> {
@@ -89,12 +122,6 @@ impl JournalThread {
         let tasks_max = self.shared.config.tasks_max;
         if !self.run.opened.contains(&number) {
             check::one_task_more(&owner.task, self.run.opened.len(), tasks_max)?;
-        }
-        if let Some(task) = task {
-            let committed = committed_of(task, &state);
-            for input in &owner.inputs {
-                check_resume(&state, &owner.task, &committed, input)?;
-            }
         }
         Ok(OpenTask {
             number,

@@ -16,14 +16,18 @@ use super::change::{Place, Producer};
 use super::positions;
 use super::queue::Refusal;
 use super::reader::JournalReader;
-use super::request::{Admitted, AppendRequest, Control, Piece, Request, TransactRequest, Work};
+use super::request::{
+    Admitted, AppendRequest, Control, Moved, Piece, Request, TransactRequest, Work,
+};
 use super::shared::Shared;
 use crate::check;
-use crate::contract::{Append, Bounds, Log, LogAdmin, LogReader, Opened, Owner, Writer};
+use crate::contract::{
+    Append, Bounds, Log, LogAdmin, LogReader, Opened, Owner, Reposition, Writer,
+};
 use crate::error::{AdminError, EnqueueError, OpenError, ReaderError, TransactError};
 use crate::metrics::{self, Refused};
 use crate::topic::{Topic, TopicConfig};
-use crate::transaction::{Committed, Transaction};
+use crate::transaction::{Committed, Consumed, Transaction};
 
 /// Pieces of at least this size get their CRC in the caller's thread; the CRC of smaller ones is
 /// computed over all that are written together.
@@ -176,6 +180,20 @@ impl LogAdmin for Journal {
         let request = Control::Trim { partition: partition.clone(), before, done };
         self.ask(request).ok_or(AdminError::Closed)?;
         cx.run(answer).await?.unwrap_or(Err(AdminError::Closed))
+    }
+
+    async fn reposition(&self, cx: &Context, to: &Reposition) -> Result<(), OpenError> {
+        cx.check()?;
+        let mut consumed = Vec::with_capacity(to.consumed.len());
+        for Consumed { partition, next } in &to.consumed {
+            let key = positions::check(&self.inner.shared, partition, next)?;
+            let (incarnation, offset) = (next.incarnation, next.offset);
+            consumed.push(Place { key, incarnation, offset });
+        }
+        let (done, answer) = oneshot::channel();
+        let to = Moved { owner: to.owner(), consumed, positions: to.positions.clone() };
+        self.ask(Control::Reposition { to, done }).ok_or(OpenError::Closed)?;
+        cx.run(answer).await?.unwrap_or(Err(OpenError::Closed))
     }
 }
 

@@ -67,12 +67,24 @@ pub(super) struct OpenedTask {
     pub committed: Committed,
 }
 
+/// A task that goes on elsewhere; its places were checked by the caller.
+#[derive(Debug)]
+pub(super) struct Moved {
+    pub owner: Owner,
+    pub consumed: Vec<Place>,
+    pub positions: Vec<(SourceId, Bytes)>,
+}
+
 /// What is done alone, between groups.
 #[derive(Debug)]
 pub(super) enum Control {
     Open {
         owner: Owner,
         done: oneshot::Sender<Result<OpenedTask, OpenError>>,
+    },
+    Reposition {
+        to: Moved,
+        done: oneshot::Sender<Result<(), OpenError>>,
     },
     Topic {
         name: TopicName,

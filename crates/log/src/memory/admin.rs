@@ -10,8 +10,8 @@ use super::partition::Partition;
 use super::state::{State, StoredTopic};
 use super::{Gaps, Shared};
 use crate::check;
-use crate::contract::LogAdmin;
-use crate::error::AdminError;
+use crate::contract::{LogAdmin, Reposition};
+use crate::error::{AdminError, OpenError};
 use crate::topic::{Topic, TopicConfig};
 
 #[derive(Debug)]
@@ -67,6 +67,22 @@ impl LogAdmin for MemoryAdmin {
     ) -> Result<(), AdminError> {
         cx.check()?;
         self.shared.change(|state| state.trim(partition, before))
+    }
+
+    async fn reposition(&self, cx: &Context, to: &Reposition) -> Result<(), OpenError> {
+        cx.check()?;
+        let mut changes = self.shared.changes.subscribe();
+        let owner = to.owner();
+        self.shared.change(|state| {
+            state.check_places(&to.consumed)?;
+            state.fence(&owner)
+        })?;
+        // What an earlier owner has on its way comes before it.
+        while !self.shared.change(|state| state.reposition(to)) {
+            // The sender lives as long as this log: an error cannot come.
+            let (Ok(()) | Err(_)) = cx.run(changes.changed()).await?;
+        }
+        Ok(())
     }
 }
 

@@ -7,8 +7,8 @@ use millstream_model::{Epoch, LogPosition, Offset, SourceId, TaskId, TopicPartit
 
 use super::state::{Pending, State};
 use crate::check::{self, Standing};
-use crate::contract::Owner;
-use crate::error::{OpenError, ReaderError};
+use crate::contract::{Owner, Reposition};
+use crate::error::OpenError;
 use crate::transaction::{Committed, Consumed};
 
 /// Every task, by id.
@@ -153,14 +153,7 @@ impl State {
         if self.closed {
             return Err(OpenError::Closed);
         }
-        let on_its_way = |pending: &Pending| match pending {
-            Pending::Append { .. } => false,
-            Pending::Transaction(pending) => {
-                pending.owner.task == owner.task
-                    || Some(&pending.owner.task) == owner.renamed_from.as_ref()
-            }
-        };
-        if self.queue.iter().any(on_its_way) {
+        if self.is_on_its_way(owner) {
             return Ok(None);
         }
         let mut inputs = BTreeMap::new();
@@ -174,13 +167,49 @@ impl State {
         Ok(Some(task.committed.clone()))
     }
 
+    /// Returns whether a transaction of an earlier owner is not settled yet.
+    fn is_on_its_way(&self, owner: &Owner) -> bool {
+        self.queue.iter().any(|pending| match pending {
+            Pending::Append { .. } => false,
+            Pending::Transaction(pending) => {
+                pending.owner.task == owner.task
+                    || Some(&pending.owner.task) == owner.renamed_from.as_ref()
+            }
+        })
+    }
+
+    /// Refuses places that do not fit this log.
+    pub(super) fn check_places(&self, consumed: &[Consumed]) -> Result<(), OpenError> {
+        for Consumed { partition, next } in consumed {
+            self.check_position(partition, *next)?;
+        }
+        Ok(())
+    }
+
+    /// Lets a task, whose owner is fenced, go on elsewhere; false while a transaction of an earlier
+    /// owner is on its way.
+    pub(super) fn reposition(&mut self, to: &Reposition) -> bool {
+        if self.is_on_its_way(&to.owner()) {
+            return false;
+        }
+        let task = self.tasks.tasks.get_mut(&to.task);
+        let task = task.expect("nobody removes a task between its fence and here");
+        let places = to.consumed.iter().map(|place| (place.partition.clone(), place.next));
+        task.inputs = places.collect();
+        task.committed.began = true;
+        task.committed.consumed.clone_from(&task.inputs);
+        task.committed.positions.extend(to.positions.iter().cloned());
+        task.is_released = false;
+        true
+    }
+
     /// Returns where the task goes on in one input, and refuses a position that does not fit.
     fn start_of(&self, owner: &Owner, input: &TopicPartition) -> Result<LogPosition, OpenError> {
         let committed = self.committed(&owner.task).unwrap_or_default();
         let Some(position) = check::resume(&owner.task, &committed, input)? else {
-            return Ok(self.bounds(input).map_err(open_error)?.start);
+            return Ok(self.bounds(input)?.start);
         };
-        self.check_position(input, position).map_err(open_error)?;
+        self.check_position(input, position)?;
         Ok(position)
     }
 
@@ -201,13 +230,5 @@ impl State {
                 partition.trim(slowest.map_or(expired, |(_, position)| expired.min(position)));
             }
         }
-    }
-}
-
-fn open_error(error: ReaderError) -> OpenError {
-    match error {
-        ReaderError::Position(refused) => OpenError::Position(refused),
-        ReaderError::UnknownPartition(partition) => OpenError::UnknownPartition(partition),
-        other => unreachable!("a log in memory has no other reason: {other}"),
     }
 }

@@ -28,7 +28,7 @@ use crate::processor::Surroundings;
 use crate::status::{StatusReporter, TaskStatus};
 
 pub use gap::GAP_SOURCE;
-pub use placement::PlacementError;
+pub use placement::{PlacementError, place};
 pub use register::{COMMIT_SOURCE, RegisterError};
 
 /// How a sink worker works.

@@ -241,7 +241,7 @@ fn a_topic_created_anew_under_a_sink_is_refused_and_nothing_of_it_is_skipped_or_
         running.drain().await;
         ensure!(rows_of(&table).len() == 3, "{:?}", rows_of(&table));
         let stage = Stage { log: anew, ..stage };
-        stage.check_refused(&table, "give the task a new start position").await
+        stage.check_refused(&table, "millstream tasks reset").await
     })
 }
 

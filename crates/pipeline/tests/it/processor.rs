@@ -337,6 +337,6 @@ async fn a_position_that_does_not_fit_the_log_is_stuck_with_the_remedy() {
     let status = running.until(|status| matches!(status.state, TaskState::Stuck(_))).await;
     let TaskState::Stuck(stuck) = status.state else { unreachable!("waited for it") };
     assert_eq!((stuck.step.as_str(), stuck.class), ("open", ErrorClass::Invalid));
-    assert!(stuck.reason.contains("start position"), "{}", stuck.reason);
+    assert!(stuck.reason.contains("tasks reset"), "{}", stuck.reason);
     running.drain().await;
 }

@@ -50,7 +50,7 @@ fn group(
 }
 
 /// Makes the same sink as often as it is asked to.
-fn iceberg(
+pub(crate) fn iceberg(
     spec: &SinkSpec,
     lake: &Path,
 ) -> Result<impl Fn() -> Result<IcebergSink, ConfigError> + Send + 'static, Failure> {

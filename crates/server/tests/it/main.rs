@@ -18,6 +18,7 @@ mod look;
 mod on_kafka;
 mod quickstart;
 mod replicated;
+mod refused;
 mod requirement;
 mod sandbox;
 mod spool;

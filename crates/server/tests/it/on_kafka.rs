@@ -21,7 +21,7 @@ static CLUSTER: LazyLock<Availability<Mutex<Cluster>>> = LazyLock::new(|| match 
 
 /// Returns the line that moves a configuration to Kafka, under a prefix of its own; `None`, and
 /// says so, where there is no Kafka.
-fn kafka_line(prefix: &str) -> Option<String> {
+pub(crate) fn kafka_line(prefix: &str) -> Option<String> {
     let cluster = CLUSTER.as_ref().or_skip()?.lock().unwrap_or_else(|poison| poison.into_inner());
     let brokers = cluster.bootstrap();
     Some(format!("kafka: {{ brokers: \"{brokers}\", topic_prefix: \"{prefix}-\" }}\n"))

@@ -3,11 +3,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use super::{Config, tls};
 use crate::java::Java;
 use crate::{Port, Server};
+
+/// Where a broker stores everything, in its home.
+const STORED: &str = "data/kafka";
+/// Where the backup of it lies.
+const BACKUP: &str = "data/kafka-backup";
 
 /// Brokers that form one cluster; one, unless the configuration asks for more.
 #[derive(Debug, Default)]
@@ -54,6 +59,29 @@ impl Cluster {
         &mut self.brokers[number].server
     }
 
+    /// Copies what the brokers store, all of which are down; there is one backup at a time.
+    pub fn backup(&mut self) -> Result<()> {
+        self.copy(|home| (home.join(STORED), home.join(BACKUP)))
+    }
+
+    /// Puts the backup in place of what the brokers store, all of which are down.
+    pub fn restore(&mut self) -> Result<()> {
+        self.copy(|home| (home.join(BACKUP), home.join(STORED)))
+    }
+
+    fn copy(&mut self, paths: impl Fn(&Path) -> (PathBuf, PathBuf)) -> Result<()> {
+        for broker in &mut self.brokers {
+            ensure!(!broker.server.is_running()?, "a broker runs");
+            let (from, to) = paths(broker.server.directory());
+            if to.exists() {
+                let removed = fs::remove_dir_all(&to);
+                removed.with_context(|| format!("remove {}", to.display()))?;
+            }
+            copy_all(&from, &to).with_context(|| format!("copy {}", from.display()))?;
+        }
+        Ok(())
+    }
+
     /// Returns the `bootstrap.servers` of the listeners without encryption and users.
     pub fn bootstrap(&self) -> String {
         self.addresses(|ports| Some(&ports.plaintext))
@@ -95,6 +123,20 @@ impl Cluster {
         let ports = self.brokers.iter().filter_map(|broker| of(&broker.ports));
         ports.map(|port| port.address().to_string()).collect::<Vec<_>>().join(",")
     }
+}
+
+fn copy_all(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let to = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_all(&entry.path(), &to)?;
+        } else {
+            fs::copy(entry.path(), to)?;
+        }
+    }
+    Ok(())
 }
 
 impl Ports {

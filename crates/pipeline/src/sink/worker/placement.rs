@@ -27,8 +27,8 @@ pub enum PlacementError {
     #[error(
         "the sink has no position of {partition}, but had stored it up to offset {registered}: its \
          table was dropped, emptied of its history, or is another one; bring the table back, or, \
-         if the sink was renamed, say so with `renamed_from`, or \
-         give the sink another name to store everything that is still readable into a new table"
+         if the sink was renamed, say so with `renamed_from`, or store everything that is still \
+         readable with `millstream tasks reset --from beginning`"
     )]
     Lost {
         /// The partition.
@@ -40,7 +40,7 @@ pub enum PlacementError {
     #[error(
         "the sink's position of {partition} is {stored}, but it had stored it up to offset \
          {registered}: its table was set back to an older snapshot; bring the newer one back, or \
-         give the sink another name to store everything that is still readable into a new table"
+         store again what it lost with `millstream tasks reset --from table`"
     )]
     SetBack {
         /// The partition.
@@ -58,8 +58,9 @@ impl Classify for PlacementError {
     }
 }
 
-/// Returns where to read `partition` on.
-pub(super) fn place(
+/// Returns where a sink reads `partition` on: from what its log task committed and what the sink
+/// stores; `start` is the first readable position.
+pub fn place(
     partition: &TopicPartition,
     committed: &Committed,
     stored: Option<&SinkPosition>,

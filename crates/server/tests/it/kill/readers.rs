@@ -39,6 +39,11 @@ impl Readers {
         Some(Self { python: PathBuf::from(python.trim()) })
     }
 
+    /// Returns the Python.
+    pub(crate) fn python(&self) -> &Path {
+        &self.python
+    }
+
     /// Reads every row of `table`.
     pub(crate) fn read(&self, lake: &Path, table: &str) -> Rows {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/read_table.py");
