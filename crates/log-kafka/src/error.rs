@@ -15,7 +15,7 @@ use crate::client::Connection;
 
 mod reason;
 
-pub use reason::Reason;
+pub use reason::{Reason, Right};
 
 /// A call to Kafka that did not succeed.
 #[derive(Debug, Error)]
@@ -40,6 +40,15 @@ impl KafkaError {
     /// A failure that we found ourselves.
     pub fn found(during: &'static str, reason: Reason) -> Self {
         Self { during, reason, source: None }
+    }
+
+    /// Tells a request that found no answer, though the client has its connections, for what it is
+    /// where only a coordinator could have answered.
+    pub(crate) fn of_coordinator(mut self) -> Self {
+        if let Reason::TimedOut { detail } = self.reason {
+            self.reason = Reason::CoordinatorAway { detail };
+        }
+        self
     }
 
     /// Returns librdkafka's code.

@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::call::{CallError, run};
-use crate::client::{Connection, Observer};
+use crate::client::{Connection, Observer, TroubleKind};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::NewTopic;
@@ -239,14 +239,16 @@ impl Positions {
         let time_max = self.time_max();
         let work = move || {
             let connection = Connection::new("offsets");
-            let failed = |error| KafkaError::new("read the group's offsets", error, &connection);
+            let failed = |error| {
+                KafkaError::new("read the group's offsets", error, &connection).of_coordinator()
+            };
             let config = cluster.clients.member(&group);
             let consumer: BaseConsumer<Observer> =
                 config.create_with_context(Observer(connection.clone())).map_err(failed)?;
             let metadata = consumer.group_metadata().expect("its configuration names a group");
             let offsets = match inputs.is_empty() {
                 true => Ok(BTreeMap::new()),
-                false => committed(&cluster, &consumer, inputs, time_max),
+                false => committed(&cluster, (&consumer, &*connection), inputs, time_max),
             };
             cluster.reaper.end(consumer);
             Ok(Group { metadata, offsets: offsets.map_err(failed)? })
@@ -258,7 +260,7 @@ impl Positions {
 /// Reads the offsets of the consumer's group.
 fn committed(
     cluster: &Cluster,
-    consumer: &BaseConsumer<Observer>,
+    (consumer, connection): (&BaseConsumer<Observer>, &Connection),
     inputs: Vec<TopicPartition>,
     time_max: Duration,
 ) -> Result<BTreeMap<TopicPartition, GroupOffset>, ClientError> {
@@ -271,10 +273,18 @@ fn committed(
     let deadline = Instant::now() + time_max;
     let found = loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        match consumer.committed_offsets(list.clone(), left.max(COORDINATOR_PAUSE)) {
-            // A new group's coordinator takes a moment to be found, or to move.
+        let one = left.min(cluster.config.request_time_max).max(COORDINATOR_PAUSE);
+        match consumer.committed_offsets(list.clone(), one) {
+            // A new group's coordinator takes a moment to be found, or to move; and what it refuses
+            // is told in the queue, while the call itself waits.
             Err(error) if is_coordinator_away(&error) && !left.is_zero() => {
-                drop(consumer.poll(COORDINATOR_PAUSE));
+                if let Some(Err(said)) = consumer.poll(COORDINATOR_PAUSE) {
+                    connection.on_error(&said, &said.to_string());
+                }
+                let trouble = connection.trouble();
+                if trouble.is_some_and(|trouble| trouble.kind == TroubleKind::Group) {
+                    return Err(error);
+                }
             }
             found => break found?,
         }
@@ -309,6 +319,7 @@ fn is_coordinator_away(error: &ClientError) -> bool {
                 | Code::CoordinatorNotAvailable
                 | Code::CoordinatorLoadInProgress
                 | Code::WaitingForCoordinator
+                | Code::OperationTimedOut
         )
     )
 }

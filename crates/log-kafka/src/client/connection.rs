@@ -45,6 +45,8 @@ pub enum TroubleKind {
     Tls,
     /// The password is not taken.
     Login,
+    /// The group may not be looked at.
+    Group,
 }
 
 impl Connection {
@@ -114,6 +116,7 @@ fn kind_of(code: Option<Code>, reason: &str) -> Option<TroubleKind> {
     match code? {
         Code::Authentication | Code::SaslAuthenticationFailed => Some(TroubleKind::Login),
         Code::UnsupportedSASLMechanism | Code::IllegalSASLState => Some(TroubleKind::Login),
+        Code::GroupAuthorizationFailed => Some(TroubleKind::Group),
         Code::SSL => Some(TroubleKind::Tls),
         // A listener without TLS that does not even answer.
         Code::BrokerTransportFailure if reason.contains("SSL") => Some(TroubleKind::Tls),

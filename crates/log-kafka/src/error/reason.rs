@@ -1,6 +1,6 @@
 //! The causes that callers and operators tell apart.
 
-use std::io;
+use std::{fmt, io};
 
 use millstream_model::{Classify, ErrorClass};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
@@ -32,8 +32,10 @@ pub enum Reason {
         detail: String,
     },
     /// A permission is missing.
-    #[error("not permitted ({detail}); grant the permission to this user in the cluster")]
+    #[error("not permitted ({detail}); grant this user {lacks}")]
     NotPermitted {
+        /// What it is that has to be granted.
+        lacks: Right,
         /// What the client said.
         detail: String,
     },
@@ -61,6 +63,33 @@ pub enum Reason {
         /// What the client said.
         detail: String,
     },
+    /// The brokers let no transaction last as long as ours may.
+    #[error(
+        "the brokers let no transaction last that long ({detail}); lower kafka.transaction_time_max \
+         to half of their transaction.max.timeout.ms, or raise that"
+    )]
+    TransactionTime {
+        /// What the client said.
+        detail: String,
+    },
+    /// There are fewer brokers than copies of a topic are asked for.
+    #[error(
+        "there are too few brokers for a new topic ({detail}); lower kafka.replication_factor, or \
+         bring the other brokers back"
+    )]
+    Replication {
+        /// What the client said.
+        detail: String,
+    },
+    /// Fewer copies of a partition are in sync than its topic asks for.
+    #[error(
+        "too few replicas are in sync ({detail}); bring the other brokers back, or lower the \
+         topic's min.insync.replicas; it is tried again"
+    )]
+    TooFewReplicas {
+        /// What the client said.
+        detail: String,
+    },
     /// The cluster refuses a value of the configuration.
     #[error("the cluster refuses the configuration ({detail})")]
     Config {
@@ -68,13 +97,19 @@ pub enum Reason {
         detail: String,
     },
     /// The broker that keeps a group's or a transaction's state is changing.
-    #[error("the coordinator is away ({detail}); it is tried again")]
+    #[error(
+        "the coordinator is away ({detail}); check that all brokers are up, and that \
+         __transaction_state and __consumer_offsets have enough replicas in sync; it is tried again"
+    )]
     CoordinatorAway {
         /// What the client said.
         detail: String,
     },
     /// A request did not end in time.
-    #[error("no answer in time ({detail}); it is tried again")]
+    #[error(
+        "no answer in time ({detail}): a broker is slow or away, or a partition has too few \
+         replicas in sync; it is tried again"
+    )]
     TimedOut {
         /// What the client said.
         detail: String,
@@ -114,6 +149,37 @@ pub enum Reason {
     },
 }
 
+/// What a user of the cluster has to be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// On topics.
+    Topics,
+    /// On groups.
+    Groups,
+    /// On the cluster.
+    Cluster,
+    /// On transactional ids.
+    TransactionalIds,
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Topics => {
+                "Create, Describe, DescribeConfigs, AlterConfigs, Read, Write and Delete on the \
+                 topics whose names begin with kafka.topic_prefix"
+            }
+            Self::Groups => {
+                "Read and Describe on the groups whose names begin with kafka.topic_prefix"
+            }
+            Self::Cluster => "Create, Describe and IdempotentWrite on the cluster",
+            Self::TransactionalIds => {
+                "Write and Describe on the transactional ids that begin with kafka.topic_prefix"
+            }
+        })
+    }
+}
+
 impl Reason {
     /// Sorts an error of a call, with what the client last said about its connections.
     pub(super) fn of(error: &ClientError, connection: &Connection) -> Self {
@@ -124,18 +190,25 @@ impl Reason {
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
                 Self::UnknownTopic { detail }
             }
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::TransactionalIdAuthorizationFailed => Self::NotPermitted { detail },
+            Code::TopicAuthorizationFailed => Self::NotPermitted { lacks: Right::Topics, detail },
+            Code::GroupAuthorizationFailed => Self::NotPermitted { lacks: Right::Groups, detail },
+            Code::ClusterAuthorizationFailed => {
+                Self::NotPermitted { lacks: Right::Cluster, detail }
+            }
+            Code::TransactionalIdAuthorizationFailed => {
+                Self::NotPermitted { lacks: Right::TransactionalIds, detail }
+            }
             Code::Authentication | Code::SaslAuthenticationFailed => Self::Login { detail },
             Code::SSL => Self::Tls { detail },
             Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => {
                 Self::Fenced { detail }
             }
-            Code::InvalidTransactionTimeout
-            | Code::InvalidConfig
-            | Code::InvalidReplicationFactor
+            Code::InvalidTransactionTimeout => Self::TransactionTime { detail },
+            Code::InvalidReplicationFactor => Self::Replication { detail },
+            Code::NotEnoughReplicas | Code::NotEnoughReplicasAfterAppend => {
+                Self::TooFewReplicas { detail }
+            }
+            Code::InvalidConfig
             | Code::PolicyViolation
             | Code::UnsupportedVersion
             | Code::UnsupportedFeature => Self::Config { detail },
@@ -177,6 +250,8 @@ impl Reason {
         match self {
             Self::Login { .. } | Self::NotPermitted { .. } => io::ErrorKind::PermissionDenied,
             Self::Tls { .. } | Self::Config { .. } => io::ErrorKind::InvalidInput,
+            Self::TransactionTime { .. } | Self::Replication { .. } => io::ErrorKind::InvalidInput,
+            Self::TooFewReplicas { .. } => io::ErrorKind::NotConnected,
             Self::Unreachable { .. } => io::ErrorKind::NotConnected,
             Self::CoordinatorAway { .. } => io::ErrorKind::NotConnected,
             Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
@@ -194,6 +269,7 @@ impl Classify for Reason {
             Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Config { .. } => {
                 ErrorClass::Invalid
             }
+            Self::TransactionTime { .. } => ErrorClass::Invalid,
             Self::Corrupt { .. } => ErrorClass::Corrupt,
             _ => ErrorClass::Transient,
         }
@@ -210,6 +286,7 @@ impl From<Trouble> for Reason {
             }
             TroubleKind::Tls => Self::Tls { detail },
             TroubleKind::Login => Self::Login { detail },
+            TroubleKind::Group => Self::NotPermitted { lacks: Right::Groups, detail },
         }
     }
 }

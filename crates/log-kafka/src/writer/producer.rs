@@ -50,6 +50,16 @@ pub(crate) enum Failure {
     InDoubt(KafkaError),
 }
 
+impl Failure {
+    fn of_coordinator(self) -> Self {
+        match self {
+            Self::Aborted(error) => Self::Aborted(error.of_coordinator()),
+            Self::Fenced(error) => Self::Fenced(error),
+            Self::InDoubt(error) => Self::InDoubt(error.of_coordinator()),
+        }
+    }
+}
+
 type Done = oneshot::Sender<Result<(), Failure>>;
 
 enum Command {
@@ -168,7 +178,9 @@ impl Worker {
             match self.client.init_transactions(left(deadline)) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
-                Err(error) => return Err(self.sort("fence earlier owners", error)),
+                Err(error) => {
+                    return Err(self.sort("fence earlier owners", error).of_coordinator());
+                }
             }
         }
     }
@@ -263,7 +275,7 @@ impl Worker {
             match self.client.send_offsets_to_transaction(offsets, group, left(deadline)) {
                 Ok(()) => return Ok(()),
                 Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
-                Err(error) => return Err(self.error("send offsets", error)),
+                Err(error) => return Err(self.error("send offsets", error).of_coordinator()),
             }
         }
     }

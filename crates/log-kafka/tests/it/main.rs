@@ -4,9 +4,12 @@ mod assignment;
 mod away;
 mod broker;
 mod conformance;
+mod coordinator;
 mod damaged;
 mod errors;
 mod hanging;
+mod limits;
+mod rights;
 mod tasks;
 mod topics;
 
