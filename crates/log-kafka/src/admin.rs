@@ -39,6 +39,10 @@ const MESSAGE_BYTES_MAX: &str = "max.message.bytes";
 /// that is younger by far.
 const TOMBSTONE_TIME: Duration = Duration::from_secs(24 * 3600);
 
+/// How far a record's time may be ahead of the broker's: any time. The limit that Kafka 4 has by
+/// default, an hour, would let one clock that is ahead stop everything that this machine sends.
+const TIME_AHEAD_MAX: (&str, &str) = ("message.timestamp.after.max.ms", "9223372036854775807");
+
 /// What a topic takes when nobody says otherwise.
 const MESSAGE_BYTES_MAX_DEFAULT: u64 = 1_048_588;
 
@@ -254,7 +258,19 @@ impl Cluster {
     /// Creates a topic on the calling thread; one that exists already is left as it is.
     pub(crate) fn create_topic_blocking(&self, new: &NewTopic<'_>) -> Result<(), KafkaError> {
         let during = "create a topic";
-        match create_topic(self.native(), new, self.config.request_time_max) {
+        let (key, value) = TIME_AHEAD_MAX;
+        let mut config = new.config.to_vec();
+        config.push((key.to_owned(), value.to_owned()));
+        let time_max = self.config.request_time_max;
+        let any_time = NewTopic { config: &config, ..*new };
+        let created = match create_topic(self.native(), &any_time, time_max) {
+            // Brokers before 3.6 do not know the key, and have no such limit.
+            Err((ClientError::AdminOp(Code::InvalidConfig | Code::PolicyViolation), _)) => {
+                create_topic(self.native(), new, time_max)
+            }
+            created => created,
+        };
+        match created {
             Err((ClientError::AdminOp(Code::TopicAlreadyExists), _)) => Ok(()),
             Err((error, said)) => {
                 let mut error = self.outcome::<()>(during, Err(error)).expect_err("it is one");

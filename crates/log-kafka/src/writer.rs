@@ -251,6 +251,13 @@ fn is_refused_for_good(error: &KafkaError) -> bool {
     let code = error.code();
     matches!(
         code,
-        Some(Code::MessageSizeTooLarge | Code::InvalidRecord | Code::MessageBatchTooLarge)
+        Some(
+            Code::MessageSizeTooLarge
+                | Code::MessageBatchTooLarge
+                | Code::InvalidRecord
+                | Code::InvalidTimestamp
+                // Another record of the batch is at fault.
+                | Code::InvalidDifferentRecord
+        )
     )
 }

@@ -55,6 +55,15 @@ pub enum Reason {
         /// What the client said.
         detail: String,
     },
+    /// A record's time is further ahead of the brokers' clock than the topic takes.
+    #[error(
+        "a record's time is too far from the brokers' clock ({detail}); set the clock of the machine \
+         that took it, or raise the topic's message.timestamp.after.max.ms"
+    )]
+    Time {
+        /// What the client said.
+        detail: String,
+    },
     /// A newer owner has the transactional id, or the transaction outlived its time-out.
     #[error(
         "fenced ({detail}): the task has a newer owner, or its transaction outlived kafka.transaction_time_max"
@@ -187,6 +196,7 @@ impl Reason {
         let Some(code) = super::code_of(error) else { return Self::Other { detail } };
         match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::TooLarge { detail },
+            Code::InvalidTimestamp => Self::Time { detail },
             Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
                 Self::UnknownTopic { detail }
             }
@@ -257,6 +267,7 @@ impl Reason {
             Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
             Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Self::TimedOut { .. } | Self::NeverEnds { .. } => io::ErrorKind::TimedOut,
+            Self::Time { .. } => io::ErrorKind::InvalidInput,
             Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             Self::Fenced { .. } | Self::Other { .. } => io::ErrorKind::Other,
         }
@@ -269,7 +280,7 @@ impl Classify for Reason {
             Self::UnknownTopic { .. } | Self::TooLarge { .. } | Self::Config { .. } => {
                 ErrorClass::Invalid
             }
-            Self::TransactionTime { .. } => ErrorClass::Invalid,
+            Self::TransactionTime { .. } | Self::Time { .. } => ErrorClass::Invalid,
             Self::Corrupt { .. } => ErrorClass::Corrupt,
             _ => ErrorClass::Transient,
         }

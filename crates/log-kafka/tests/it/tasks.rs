@@ -1,6 +1,6 @@
 //! Where tasks stand, when something went wrong with what says so.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -11,7 +11,10 @@ use millstream_log::{
     TransactError, Transaction,
 };
 use millstream_log_kafka::{Config, KafkaLog};
-use millstream_model::{SourceId, TaskId, TopicName, TopicPartition};
+use millstream_model::{
+    Headers, Record, RecordBatch, RecordBatchBuilder, SourceId, TaskId, Timestamp, TopicName,
+    TopicPartition,
+};
 use millstream_runtime::Context;
 use millstream_testkit::kafka::{self, Kafka};
 use rdkafka::admin::{
@@ -290,6 +293,55 @@ fn a_record_that_the_topic_does_not_take_is_rejected_and_nothing_else_committed(
         ensure!(opened.committed.positions[&source()] == "small");
         ensure!(stage.consumed().await?.0 == ["small"]);
         Ok(())
+    })
+}
+
+/// A record of a machine whose clock is a day ahead.
+fn of_tomorrow() -> RecordBatch {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
+    let ahead = i64::try_from(now.as_millis()).expect("not that late") + 86_400_000;
+    let (timestamp, headers) = (Timestamp::from_millis(ahead), Headers::EMPTY);
+    let mut batch = RecordBatchBuilder::new();
+    batch.push(Record { timestamp, key: None, value: Some(b"tomorrow"), headers });
+    batch.finish()
+}
+
+#[test]
+fn a_clock_that_is_a_day_ahead_stops_nothing() -> Result<()> {
+    on_stage(async |stage| {
+        let append = stage.log.enqueue(vec![(stage.events(), of_tomorrow())])?;
+        stage.cx.run(append).await??;
+        let mut opened = stage.open().await?;
+        let records = vec![(stage.events(), of_tomorrow())];
+        let whole = Transaction { records, ..position("1") };
+        opened.writer.transact(&stage.cx, whole).await?;
+        ensure!(stage.consumed().await?.0 == ["tomorrow", "tomorrow"]);
+        Ok(())
+    })
+}
+
+#[test]
+fn a_record_whose_time_a_strangers_topic_refuses_is_rejected_with_the_remedy() -> Result<()> {
+    on_stage(async |stage| {
+        stage.create_topic("foreign").await?;
+        let foreign = TopicPartition::new(TopicName::new("foreign")?, 0);
+        let mut opened = stage.open().await?;
+        let records = vec![(foreign.clone(), batch(&["today"])), (foreign, of_tomorrow())];
+        let over = Transaction { records, ..position("1") };
+        match opened.writer.transact(&stage.cx, over).await {
+            Err(TransactError::Rejected(_)) => {}
+            ended => bail!("a record of tomorrow with others: {ended:?}"),
+        }
+        let foreign = TopicPartition::new(TopicName::new("foreign")?, 0);
+        let alone = Transaction { records: vec![(foreign, of_tomorrow())], ..position("1") };
+        match stage.open().await?.writer.transact(&stage.cx, alone).await {
+            Err(TransactError::Rejected(error)) => {
+                let reason = error.to_string();
+                ensure!(reason.contains("message.timestamp.after.max.ms"), "{reason}");
+                Ok(())
+            }
+            ended => bail!("a record of tomorrow: {ended:?}"),
+        }
     })
 }
 
