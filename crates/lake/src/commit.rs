@@ -200,6 +200,9 @@ impl Committer {
             cx.check()?;
             let base = self.load().await?;
             let stands = standing(&self.table, &base.metadata)?;
+            for advance in &change.advances {
+                stands.check_name(&self.table, &advance.sink)?;
+            }
             self.check_age(change)?;
             let map = self.advance(stands.map, &base, change)?;
             let rejected = change.rejections_after(stands.rejected);

@@ -138,6 +138,19 @@ pub enum LakeError {
         /// The new name.
         new: String,
     },
+    /// The sink goes on under another name; under this one it would begin anew.
+    #[error(
+        "sink `{old}` of table {table} goes on under another name, `{new}`: stop this worker, or give \
+         it the configuration with the new name"
+    )]
+    Renamed {
+        /// The table.
+        table: TableName,
+        /// The name that was used.
+        old: String,
+        /// The name since.
+        new: String,
+    },
     /// A query failed.
     #[error("query")]
     Query(#[source] Box<DataFusionError>),
@@ -194,7 +207,7 @@ impl Classify for LakeError {
                 ErrorClass::Transient
             }
             Self::NoLake { .. } | Self::UnknownTable { .. } => ErrorClass::Invalid,
-            Self::NameTaken { .. } => ErrorClass::Invalid,
+            Self::NameTaken { .. } | Self::Renamed { .. } => ErrorClass::Invalid,
             Self::RolledBack { .. } | Self::PositionsLost { .. } | Self::Mismatch { .. } => {
                 ErrorClass::Invalid
             }

@@ -46,6 +46,20 @@ const VERSION: u32 = 2;
 /// The oldest version that is read.
 const VERSION_MIN: u32 = 1;
 
+/// How many old names a map remembers: one rename a year for longer than anybody forgets to update
+/// a worker, in few enough bytes for each snapshot.
+pub(crate) const RENAMES_MAX: usize = 16;
+
+/// A sink that goes on under another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(String, String)", into = "(String, String)")]
+pub struct Renaming {
+    /// The name until then; a sink with that name is refused.
+    pub old: String,
+    /// The name since.
+    pub new: String,
+}
+
 /// How far each sink of a table has read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PositionMap {
@@ -55,6 +69,8 @@ pub struct PositionMap {
     pub others: Option<Others>,
     /// The sinks that write to the table, by name.
     pub sinks: BTreeMap<String, SinkPositions>,
+    /// The names that sinks had before, the newest last: at most [`RENAMES_MAX`].
+    pub renamed: Vec<Renaming>,
 }
 
 /// How far one sink has read its topic.
@@ -126,6 +142,20 @@ struct WireMap {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     others: Option<[u64; 2]>,
     sinks: BTreeMap<String, WireSink>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    renamed: Vec<Renaming>,
+}
+
+impl From<(String, String)> for Renaming {
+    fn from((old, new): (String, String)) -> Self {
+        Self { old, new }
+    }
+}
+
+impl From<Renaming> for (String, String) {
+    fn from(Renaming { old, new }: Renaming) -> Self {
+        (old, new)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,7 +184,8 @@ impl PositionMap {
     pub fn encode(&self) -> String {
         let sinks = self.sinks.iter().map(|(name, sink)| (name.clone(), sink.to_wire())).collect();
         let others = self.others.map(|others| [others.added, others.removed]);
-        let wire = WireMap { v: VERSION, seq: self.sequence, others, sinks };
+        let renamed = self.renamed.clone();
+        let wire = WireMap { v: VERSION, seq: self.sequence, others, sinks, renamed };
         serde_json::to_string(&wire).expect("a map with text keys always encodes")
     }
 
@@ -170,7 +201,22 @@ impl PositionMap {
         let others = wire.others.map(|[added, removed]| Others { added, removed });
         let sinks = wire.sinks.into_iter().map(|(name, sink)| Ok((name, sink.parse()?)));
         let sinks = sinks.collect::<Result<_, DecodeError>>()?;
-        Ok(Self { sequence: wire.seq, others, sinks })
+        Ok(Self { sequence: wire.seq, others, sinks, renamed: wire.renamed })
+    }
+
+    /// Returns the name under which a sink goes on.
+    pub fn renamed_to(&self, sink: &str) -> Option<&str> {
+        self.renamed.iter().find(|renaming| renaming.old == sink).map(|it| it.new.as_str())
+    }
+
+    /// Notes that what was called `old` is called `new`: the one name is refused from now on, the
+    /// other is not. The oldest renaming is forgotten when there are too many.
+    pub(crate) fn note_renamed(&mut self, old: &str, new: &str) {
+        self.renamed.retain(|renaming| renaming.old != new && renaming.old != old);
+        if self.renamed.len() == RENAMES_MAX {
+            self.renamed.remove(0);
+        }
+        self.renamed.push(Renaming { old: old.to_owned(), new: new.to_owned() });
     }
 
     /// Returns the rows that all sinks stored.

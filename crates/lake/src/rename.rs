@@ -23,8 +23,10 @@ pub struct Rename<'n> {
 impl Lake {
     /// Moves what stands in `table` under a sink's old name to its new one.
     ///
-    /// Does nothing when there is no such table, or nothing under the old name. Refused when both
-    /// names have positions. Idempotent; not to be called while the sink runs.
+    /// A sink that opens the table under its old name is refused from then on, also when nothing
+    /// stood there: a worker that was not told yet must not begin anew. Does nothing when there is
+    /// no such table. Refused when both names have positions. Idempotent; a sink that runs under
+    /// the old name cannot commit afterwards.
     pub async fn rename_sink(
         &self,
         cx: &Context,
@@ -40,13 +42,21 @@ impl Lake {
     }
 }
 
-/// Returns the standing under the new name; `None` when nothing stands under the old one.
+/// Returns the standing under the new name; `None` when there is nothing left to do.
 fn renamed(
     table: &TableName,
     mut standing: Standing,
     Rename { old, new }: Rename<'_>,
 ) -> Result<Option<Standing>, LakeError> {
-    let Some(positions) = standing.map.sinks.remove(old) else { return Ok(None) };
+    let Some(positions) = standing.map.sinks.remove(old) else {
+        let back = standing.map.renamed_to(new) == Some(old);
+        let is_done = standing.map.renamed_to(old).is_some();
+        if is_done || (standing.map.renamed_to(new).is_some() && !back) {
+            return Ok(None);
+        }
+        standing.map.note_renamed(old, new);
+        return Ok(Some(standing));
+    };
     if standing.map.sinks.contains_key(new) {
         let (old, new) = (old.to_owned(), new.to_owned());
         return Err(LakeError::NameTaken { table: table.clone(), old, new });
@@ -55,6 +65,7 @@ fn renamed(
     if let Some(rejected) = standing.rejected.remove(old) {
         standing.rejected.insert(new.to_owned(), rejected);
     }
+    standing.map.note_renamed(old, new);
     // What others did stands in the snapshots: this map is none of a snapshot's own.
     standing.map.others = None;
     Ok(Some(standing))

@@ -104,6 +104,7 @@ impl IcebergSink {
             Committer::new(lake, self.table.clone(), CommitSettings::of(&self.config));
         let layout = self.fit(cx, &mut committer).await?;
         let standing = committer.standing().await?;
+        standing.check_name(&self.table, &self.settings.name)?;
         Ok((committer, layout, standing))
     }
 

@@ -87,6 +87,18 @@ impl Standing {
         self.entry.record.as_ref().is_some_and(|record| record.began)
     }
 
+    /// Refuses the name of a task that goes on under another one: under this one it would begin
+    /// anew, beside its own successor.
+    fn check_name(&self, task: &TaskId) -> Result<(), PositionRefused> {
+        let Entry { record, renamed_to, .. } = &self.entry;
+        // The mark at the offsets also stands alone, where the topic of positions was lost.
+        let is_marked = self.offsets.values().any(|offset| *offset == GroupOffset::Renamed);
+        if record.is_some() || (renamed_to.is_none() && !is_marked) {
+            return Ok(());
+        }
+        Err(PositionRefused::Renamed { task: task.clone(), to: renamed_to.clone() })
+    }
+
     fn epoch(&self) -> Epoch {
         self.entry.record.as_ref().map_or(Epoch(0), |record| record.epoch)
     }
@@ -130,6 +142,7 @@ impl Tasks {
             (None, Some(old)) => opening.look_under(cx, old, standing).await?,
             _ => (standing, None),
         };
+        standing.check_name(&owner.task)?;
         let (record, inputs) = opening.compare(cx, &standing).await?;
         let batch = opening.registration(&standing, &record, &inputs, renamed.as_ref());
         let registered = cx.run(producer.transact(batch)).await?;
@@ -316,9 +329,7 @@ impl Opening<'_> {
         let task = &self.owner.task;
         let committed = match standing.offsets.get(&input) {
             Some(GroupOffset::Ours(whose, position)) if self.is_own(whose) => Some(*position),
-            Some(GroupOffset::Ours(..) | GroupOffset::Foreign(_) | GroupOffset::None) | None => {
-                None
-            }
+            Some(_) | None => None,
         };
         match (committed, &standing.entry.record) {
             (Some(position), Some(record)) if record.began => {

@@ -48,7 +48,8 @@ pub struct Owner {
     pub task: TaskId,
     /// What the task consumes. Retention keeps everything that a registered task has not read.
     pub inputs: Vec<TopicPartition>,
-    /// The name under which the task's positions stood before it was renamed.
+    /// The name under which the task's positions stood before it was renamed. A log that several
+    /// workers share refuses the old name from then on ([`crate::PositionRefused::Renamed`]).
     pub renamed_from: Option<TaskId>,
 }
 

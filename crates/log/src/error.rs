@@ -110,6 +110,18 @@ pub enum PositionRefused {
         /// The input with a position.
         partition: TopicPartition,
     },
+    /// The task goes on under another name; under this one it would begin anew.
+    #[error(
+        "task {task} goes on under another name{}: stop this worker, or give it the configuration \
+         with the new name",
+        to.as_ref().map(|to| format!(", {to}")).unwrap_or_default()
+    )]
+    Renamed {
+        /// The task.
+        task: TaskId,
+        /// Its new name, if that is known.
+        to: Option<TaskId>,
+    },
 }
 
 /// Why a task could not be opened.

@@ -99,6 +99,13 @@ pub(crate) fn standing_of_snapshot(
 }
 
 impl Standing {
+    /// Refuses a sink that goes on under another name.
+    pub(crate) fn check_name(&self, table: &TableName, sink: &str) -> Result<(), LakeError> {
+        let Some(new) = self.map.renamed_to(sink) else { return Ok(()) };
+        let (table, old, new) = (table.clone(), sink.to_owned(), new.to_owned());
+        Err(LakeError::Renamed { table, old, new })
+    }
+
     /// Adds what others did after our last commit.
     fn followed_by(mut self, since: Others) -> Self {
         self.map.others = Some(self.map.others.unwrap_or_default().plus(since));

@@ -5,6 +5,9 @@ use super::*;
 /// Version 2, as tables out there hold it.
 const FIXTURE: &str = include_str!("../../test-data/table/2/positions.json").trim_ascii();
 
+/// Version 2 with sinks that were renamed.
+const RENAMED_FIXTURE: &str = include_str!("../../test-data/table/2/renamed.json").trim_ascii();
+
 /// Version 1, which knew neither beginnings nor others.
 const FIXTURE_1: &str = include_str!("../../test-data/table/1/positions.json").trim_ascii();
 
@@ -36,7 +39,8 @@ fn map() -> PositionMap {
         partitions: partitions.into(),
     };
     let others = Some(Others { added: 30, removed: 4 });
-    PositionMap { sequence: 12, others, sinks: [("events".to_owned(), sink)].into() }
+    let sinks = [("events".to_owned(), sink)].into();
+    PositionMap { sequence: 12, others, sinks, renamed: Vec::new() }
 }
 
 #[test]
@@ -44,6 +48,28 @@ fn version_2_reads_and_writes_as_it_always_did() {
     assert_eq!(map().encode(), FIXTURE);
     assert_eq!(PositionMap::decode(FIXTURE).unwrap(), map());
     assert_eq!(PositionMap::decode("none").unwrap(), PositionMap::default());
+}
+
+#[test]
+fn a_map_with_renamed_sinks_reads_and_writes_as_it_always_did() {
+    let mut expected = map();
+    expected.note_renamed("shop", "store");
+    expected.note_renamed("store", "events");
+    assert_eq!(expected.encode(), RENAMED_FIXTURE);
+    assert_eq!(PositionMap::decode(RENAMED_FIXTURE).unwrap(), expected);
+}
+
+#[test]
+fn a_name_that_came_back_counts_again_and_old_renames_are_forgotten() {
+    let mut map = map();
+    map.note_renamed("a", "b");
+    map.note_renamed("b", "a");
+    assert_eq!((map.renamed_to("a"), map.renamed_to("b")), (None, Some("a")));
+    for number in 0..RENAMES_MAX {
+        map.note_renamed(&format!("old{number}"), &format!("new{number}"));
+    }
+    assert_eq!(map.renamed.len(), RENAMES_MAX);
+    assert_eq!((map.renamed_to("b"), map.renamed_to("old0")), (None, Some("new0")));
 }
 
 #[test]

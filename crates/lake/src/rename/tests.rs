@@ -19,8 +19,12 @@ fn stands(sinks: &[&str]) -> Standing {
     standing
 }
 
+fn table() -> TableName {
+    TableName::new("events").unwrap()
+}
+
 fn rename(sinks: &[&str], old: &str, new: &str) -> Result<Option<Standing>, LakeError> {
-    renamed(&TableName::new("events").unwrap(), stands(sinks), Rename { old, new })
+    renamed(&table(), stands(sinks), Rename { old, new })
 }
 
 #[test]
@@ -34,9 +38,22 @@ fn positions_and_rejections_move_and_the_rest_stays() {
 }
 
 #[test]
+fn a_name_that_was_given_up_is_not_given_back_by_an_older_rename() {
+    let later = rename(&["b"], "b", "c").unwrap().unwrap();
+    let stale = renamed(&table(), later.clone(), Rename { old: "a", new: "b" }).unwrap();
+    assert_eq!(stale, None);
+    let back = renamed(&table(), later, Rename { old: "c", new: "b" }).unwrap().unwrap();
+    assert_eq!((back.map.renamed_to("b"), back.map.renamed_to("c")), (None, Some("b")));
+}
+
+#[test]
 fn a_rename_is_done_once_and_never_over_other_positions() {
-    assert_eq!(rename(&["new"], "old", "new").unwrap(), None);
-    assert_eq!(rename(&[], "old", "new").unwrap(), None);
+    for sinks in [["new"].as_slice(), &[], &["old"]] {
+        let done = rename(sinks, "old", "new").unwrap().unwrap();
+        assert_eq!(done.map.renamed_to("old"), Some("new"), "{sinks:?}");
+        let again = renamed(&table(), done, Rename { old: "old", new: "new" }).unwrap();
+        assert_eq!(again, None, "{sinks:?}");
+    }
     let refused = rename(&["new", "old"], "old", "new").unwrap_err();
     assert!(refused.to_string().contains("`renamed_from`"), "{refused}");
 }

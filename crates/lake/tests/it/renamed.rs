@@ -35,8 +35,8 @@ async fn a_renamed_sink_goes_on_where_it_stood_with_what_it_rejected() {
         assert_eq!(opened.positions, commit.positions);
         assert_eq!(opened.last_commit, Some((commit.id.clone(), commit.rejected.clone())));
     }
-    let opened = sink(&house, "old").open(&cx, &inputs(2)).await.unwrap();
-    assert!(opened.positions.is_empty(), "{opened:?}");
+    let refused = sink(&house, "old").open(&cx, &inputs(2)).await.unwrap_err();
+    assert_eq!(refused.class, ErrorClass::Invalid, "{refused}");
 
     let mut new = sink(&house, "new");
     new.open(&cx, &inputs(2)).await.unwrap();
@@ -58,9 +58,42 @@ async fn an_owner_that_still_goes_by_the_old_name_cannot_commit() {
     write(&mut old, 0, 5, 9).await.unwrap();
     rename(&house, "old", "new").await.unwrap();
     let refused = old.commit(&cx).await.unwrap_err();
-    assert_eq!(refused.class, ErrorClass::Transient, "{refused}");
+    assert_eq!(refused.class, ErrorClass::Invalid, "{refused}");
     let opened = sink(&house, "new").open(&cx, &inputs(1)).await.unwrap();
     assert_eq!(offsets(&opened, 1), [5]);
+}
+
+#[tokio::test]
+async fn an_owner_that_never_committed_under_the_old_name_cannot_begin_there() {
+    let (house, cx) = (House::new(), Context::background());
+    let mut old = sink(&house, "old");
+    old.open(&cx, &inputs(1)).await.unwrap();
+    write(&mut old, 0, 0, 5).await.unwrap();
+    rename(&house, "old", "new").await.unwrap();
+    assert!(old.commit(&cx).await.is_err());
+    let refused = old.open(&cx, &inputs(1)).await.unwrap_err();
+    let reason = refused.source.to_string();
+    assert!(reason.contains("goes on under another name, `new`"), "{reason}");
+    let mut new = sink(&house, "new");
+    new.open(&cx, &inputs(1)).await.unwrap();
+    write(&mut new, 0, 0, 5).await.unwrap();
+    new.commit(&cx).await.unwrap();
+    // The mark stands in the snapshot, and stays when that is committed upon.
+    assert!(old.open(&cx, &inputs(1)).await.is_err());
+}
+
+#[tokio::test]
+async fn a_sink_that_got_its_name_back_goes_on() {
+    let (house, cx) = (House::new(), Context::background());
+    let mut old = sink(&house, "old");
+    old.open(&cx, &inputs(1)).await.unwrap();
+    write(&mut old, 0, 0, 5).await.unwrap();
+    old.commit(&cx).await.unwrap();
+    rename(&house, "old", "new").await.unwrap();
+    rename(&house, "new", "old").await.unwrap();
+    let opened = sink(&house, "old").open(&cx, &inputs(1)).await.unwrap();
+    assert_eq!(offsets(&opened, 1), [5]);
+    assert!(sink(&house, "new").open(&cx, &inputs(1)).await.is_err());
 }
 
 #[tokio::test]

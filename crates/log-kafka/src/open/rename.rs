@@ -24,7 +24,8 @@ pub(super) struct Renamed {
 }
 
 impl Opening<'_> {
-    /// Looks up what stands under the old name; nothing changes when it was never opened.
+    /// Looks up what stands under the old name. One that was never opened is marked all the same:
+    /// a worker that still knows it must not open it from now on.
     pub(super) async fn look_under(
         &self,
         cx: &Context,
@@ -34,19 +35,22 @@ impl Opening<'_> {
         let tasks = self.tasks;
         let producer = tasks.fence(cx, old).await?;
         let standing = tasks.standing(cx, self.topic, old, &self.owner.inputs).await?;
-        if standing.entry.record.is_none() {
+        let is_there = standing.entry.record.is_some();
+        let is_moved = standing.entry.renamed_to.is_some() || new.entry.renamed_to.is_some();
+        if !is_there && is_moved {
             return Ok((new, None));
         }
         let names = &tasks.cluster.names;
         let is_other_group = names.group(old) != names.group(&self.owner.task);
         let (old, group) = (old.clone(), standing.group.clone());
         let renamed = Renamed { old, group, is_other_group, _producer: producer };
-        Ok((Standing { group: new.group, ..standing }, Some(renamed)))
+        let standing = if is_there { Standing { group: new.group, ..standing } } else { new };
+        Ok((standing, Some(renamed)))
     }
 }
 
 impl Renamed {
-    /// Adds what moves: everything is written under the new name and deleted under the old one.
+    /// Adds what moves: everything is written under the new name, and the old one says so.
     pub(super) fn take_over(
         &self,
         batch: &mut Batch,
@@ -57,7 +61,7 @@ impl Renamed {
         for (source, position) in &standing.entry.positions {
             batch.set_position(source, position);
         }
-        batch.forget(&self.old, standing.entry.positions.keys());
+        batch.rename(&self.old, standing.entry.positions.keys());
         if record.began {
             batch.set_offsets(&standing.group, inputs);
             if self.is_other_group {

@@ -16,8 +16,10 @@ const RENAMED: &str = "renamed";
 /// An offset of a group, with what stands beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum GroupOffset {
-    /// Nothing is committed, or it no longer counts.
+    /// Nothing is committed.
     None,
+    /// It no longer counts: its task goes on under another name.
+    Renamed,
     /// A task of ours committed it.
     Ours(TaskId, LogPosition),
     /// It does not say what it belongs to: somebody else committed it, or moved it.
@@ -48,7 +50,7 @@ fn decode_ours(offset: Offset, text: &str) -> Option<GroupOffset> {
     }
     let mut field = |name| words.next()?.strip_prefix(name)?.strip_prefix('=');
     if text.ends_with(RENAMED) && text == encode_renamed() {
-        return Some(GroupOffset::None);
+        return Some(GroupOffset::Renamed);
     }
     let task = TaskId::new(field("task")?).ok()?;
     let log = LogId(Uuid::try_parse(field("log")?).ok()?);

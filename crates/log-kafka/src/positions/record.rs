@@ -23,6 +23,8 @@ const VERSION: u8 = 1;
 const BEGAN: u8 = 1;
 /// The flag of a task that left the configuration long ago.
 const RELEASED: u8 = 2;
+/// The flag of a name whose task goes on under another one; it stands alone.
+const RENAMED: u8 = 4;
 
 /// The most inputs a task may name: far more than one process can own partitions.
 const INPUTS_MAX: u32 = 1 << 16;
@@ -81,10 +83,47 @@ pub(crate) struct TaskRecord {
     pub(crate) inputs: BTreeMap<TopicPartition, LogPosition>,
 }
 
+/// What the key of a task says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// What is known of the task.
+    Task(TaskRecord),
+    /// Under which name the task goes on: whoever opens it under the old one would begin anew.
+    Renamed(TaskId),
+}
+
 /// Bytes that are no record of this topic.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{0}")]
 pub(crate) struct Malformed(pub(crate) &'static str);
+
+impl Told {
+    /// Reads what stands under a task's key.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.get(1) != Some(&RENAMED) {
+            return TaskRecord::decode(bytes).map(Self::Task);
+        }
+        let mut rest = Rest(bytes);
+        rest.version()?;
+        if rest.array::<3>()? != [RENAMED, 0, 0] {
+            return Err(Malformed("a field that must be zero is not"));
+        }
+        let len = usize::from(rest.array::<1>()?[0]);
+        let name = std::str::from_utf8(rest.take(len)?).ok();
+        let name = name.and_then(|name| TaskId::new(name).ok());
+        rest.end()?;
+        Ok(Self::Renamed(name.ok_or(Malformed("it names no task"))?))
+    }
+}
+
+/// Writes under which name a task goes on.
+pub(crate) fn encode_renamed(to: &TaskId) -> Vec<u8> {
+    let name = to.as_str().as_bytes();
+    let mut buf = vec![VERSION, RENAMED, 0, 0];
+    buf.push(u8::try_from(name.len()).expect("a task's id has at most 249 bytes"));
+    buf.extend(name);
+    buf
+}
 
 impl TaskRecord {
     /// Writes the record; little-endian.

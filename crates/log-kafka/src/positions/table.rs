@@ -17,7 +17,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::Instant;
 
 use super::held::Missed;
-use super::record::{Key, Malformed, TaskRecord, decode_position};
+use super::record::{Key, Malformed, TaskRecord, Told, decode_position};
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
@@ -35,8 +35,10 @@ const AGE_MAX: Duration = Duration::from_secs(60 * 60);
 /// What the topic says about one task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Entry {
-    /// The task as a whole; absent when it was never opened.
+    /// The task as a whole; absent when it was never opened under this name, or is not any more.
     pub(crate) record: Option<TaskRecord>,
+    /// The name under which it goes on.
+    pub(crate) renamed_to: Option<TaskId>,
     /// The position of each source.
     pub(crate) positions: BTreeMap<SourceId, Bytes>,
 }
@@ -224,7 +226,13 @@ fn apply(
     let key = Key::decode(message.key().ok_or(Malformed("it has no key"))?)?;
     let entry = part.tasks.entry(key.task().clone()).or_default();
     match (&key, message.payload()) {
-        (Key::Task(_), value) => entry.record = value.map(TaskRecord::decode).transpose()?,
+        (Key::Task(_), value) => {
+            (entry.record, entry.renamed_to) = match value.map(Told::decode).transpose()? {
+                Some(Told::Task(record)) => (Some(record), None),
+                Some(Told::Renamed(to)) => (None, Some(to)),
+                None => (None, None),
+            };
+        }
         (Key::Source(_, source), Some(value)) => {
             entry.positions.insert(source.clone(), decode_position(value)?);
         }

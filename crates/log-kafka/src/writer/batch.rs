@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::ffi::partition_list::set_leader_epoch;
 use crate::names::Names;
-use crate::positions::record::{Key, TaskRecord, encode_position};
+use crate::positions::record::{Key, TaskRecord, encode_position, encode_renamed};
 use crate::positions::{PositionsTopic, identity, number};
 
 /// One transaction of a task, ready to be sent.
@@ -74,10 +74,28 @@ impl Batch {
         task: &TaskId,
         sources: impl IntoIterator<Item = &'a SourceId>,
     ) {
+        self.forget_sources(task, sources);
+        self.set(&Key::Task(task.clone()), None);
+    }
+
+    /// Says that `old`, which has positions of `sources`, goes on as the task of this transaction.
+    pub(crate) fn rename<'a>(
+        &mut self,
+        old: &TaskId,
+        sources: impl IntoIterator<Item = &'a SourceId>,
+    ) {
+        self.forget_sources(old, sources);
+        self.set(&Key::Task(old.clone()), Some(encode_renamed(&self.task)));
+    }
+
+    fn forget_sources<'a>(
+        &mut self,
+        task: &TaskId,
+        sources: impl IntoIterator<Item = &'a SourceId>,
+    ) {
         for source in sources {
             self.set(&Key::Source(task.clone(), source.clone()), None);
         }
-        self.set(&Key::Task(task.clone()), None);
     }
 
     fn set(&mut self, key: &Key, value: Option<Vec<u8>>) {

@@ -345,6 +345,64 @@ fn a_record_whose_time_a_strangers_topic_refuses_is_rejected_with_the_remedy() -
     })
 }
 
+fn named(owner: &Owner, name: &str, renamed_from: Option<&str>) -> Owner {
+    let id = |name: &str| TaskId::new(&format!("app.{name}.clean.0")).expect("a legal id");
+    Owner { task: id(name), renamed_from: renamed_from.map(id), ..owner.clone() }
+}
+
+fn check_refused(opened: Result<Opened, OpenError>) -> Result<()> {
+    match opened {
+        Err(OpenError::Position(refused @ PositionRefused::Renamed { .. })) => {
+            ensure!(refused.to_string().contains("stop this worker"), "{refused}");
+            Ok(())
+        }
+        other => bail!("a name that was given up got {other:?}"),
+    }
+}
+
+#[test]
+fn a_worker_that_still_knows_the_old_name_is_refused_after_a_rename() -> Result<()> {
+    on_stage(async |stage| {
+        let mut old = stage.begun().await?;
+        let (was, is) = (stage.owner(), named(&stage.owner(), "new", Some("pipeline")));
+        let other = broker::connect(&stage.cx, &stage.config).await?;
+        let mut new = other.open(&stage.cx, &is).await?;
+        ensure!(new.committed.began && new.committed.positions[&source()] == "1");
+        let fenced = old.writer.transact(&stage.cx, position("2")).await;
+        ensure!(matches!(fenced, Err(TransactError::Fenced { .. })), "{fenced:?}");
+        for _ in 0..2 {
+            check_refused(stage.open().await)?;
+        }
+        // Refusing fenced nobody: the new name goes on, and is all there is.
+        new.writer.transact(&stage.cx, position("3")).await?;
+        ensure!(stage.log.admin().tasks(&stage.cx).await? == [is.task.clone()]);
+        ensure!(stage.log.committed(&stage.cx, &was.task).await?.is_none());
+        // The name may come back, with all that stands under the other one.
+        let back = stage.log.open(&stage.cx, &named(&was, "pipeline", Some("new"))).await?;
+        ensure!(back.committed.began && back.committed.positions[&source()] == "3");
+        ensure!(stage.open().await?.committed.consumed == back.committed.consumed);
+        check_refused(other.open(&stage.cx, &named(&is, "new", None)).await)
+    })
+}
+
+#[test]
+fn an_old_name_that_never_began_is_refused_after_a_rename() -> Result<()> {
+    on_stage(async |stage| {
+        let owner = stage.owner();
+        // Nobody opened it, or somebody did and committed nothing.
+        for (old, is_opened) in [("a", false), ("b", true)] {
+            let was = named(&owner, old, None);
+            if is_opened {
+                drop(stage.log.open(&stage.cx, &was).await?);
+            }
+            let new = format!("{old}-new");
+            stage.log.open(&stage.cx, &named(&owner, &new, Some(old))).await?;
+            check_refused(stage.log.open(&stage.cx, &was).await)?;
+        }
+        Ok(())
+    })
+}
+
 #[test]
 fn a_released_task_holds_nothing_back_and_keeps_what_it_committed() -> Result<()> {
     on_stage(async |stage| {

@@ -144,7 +144,9 @@ impl Disagreement {
             | PositionRefused::OtherTopic { partition, .. } => {
                 Some(Self::OtherJournal { partition: partition.clone() })
             }
-            PositionRefused::Lost { .. } | PositionRefused::Forgotten { .. } => None,
+            PositionRefused::Lost { .. }
+            | PositionRefused::Forgotten { .. }
+            | PositionRefused::Renamed { .. } => None,
         }
     }
 }

@@ -21,7 +21,7 @@ fn version_1_is_written_and_read_byte_for_byte() {
     assert_eq!(encode(&task, &position), text);
     assert_eq!(decode(position.offset, text.as_bytes()), GroupOffset::Ours(task, position));
     assert_eq!(encode_renamed(), "millstream/1 renamed");
-    assert_eq!(decode(Offset(1), encode_renamed().as_bytes()), GroupOffset::None);
+    assert_eq!(decode(Offset(1), encode_renamed().as_bytes()), GroupOffset::Renamed);
 }
 
 #[test]

@@ -5,6 +5,9 @@ use super::*;
 /// What version 1 wrote for [`sample`]; what is stored must stay readable.
 const FIXTURE: &[u8] = include_bytes!("../../../test-data/positions/task-v1.bin");
 
+/// What version 1 wrote for a task that goes on as `app.new.clean.3`.
+const RENAMED_FIXTURE: &[u8] = include_bytes!("../../../test-data/positions/renamed-v1.bin");
+
 fn sample() -> TaskRecord {
     let input = TopicPartition::new(TopicName::new("events").unwrap(), 3);
     let position = LogPosition {
@@ -37,6 +40,23 @@ fn another_version_and_unknown_flags_are_refused() {
         let mut bytes = FIXTURE.to_vec();
         bytes[at] = value;
         assert!(TaskRecord::decode(&bytes).is_err(), "byte {at} = {value}");
+    }
+}
+
+#[test]
+fn a_renamed_task_is_written_and_read_byte_for_byte() {
+    let to = TaskId::new("app.new.clean.3").unwrap();
+    assert_eq!(encode_renamed(&to), RENAMED_FIXTURE);
+    assert_eq!(Told::decode(RENAMED_FIXTURE), Ok(Told::Renamed(to)));
+    assert_eq!(Told::decode(FIXTURE), Ok(Told::Task(sample())));
+    for len in 0..RENAMED_FIXTURE.len() {
+        assert!(Told::decode(&RENAMED_FIXTURE[..len]).is_err(), "{len} bytes");
+    }
+    assert!(Told::decode(&[RENAMED_FIXTURE, &[0]].concat()).is_err());
+    for (at, value) in [(0, 2), (1, 5), (2, 1), (4, 0), (5, b'/')] {
+        let mut bytes = RENAMED_FIXTURE.to_vec();
+        bytes[at] = value;
+        assert!(Told::decode(&bytes).is_err(), "byte {at} = {value}");
     }
 }
 
@@ -95,8 +115,14 @@ proptest! {
         let mut changed = FIXTURE.to_vec();
         changed[at] = value;
         for bytes in [&bytes, &changed] {
-            if let Ok(record) = TaskRecord::decode(bytes) {
-                prop_assert_eq!(TaskRecord::decode(&record.encode()), Ok(record));
+            match Told::decode(bytes) {
+                Ok(Told::Task(record)) => {
+                    prop_assert_eq!(TaskRecord::decode(&record.encode()), Ok(record));
+                }
+                Ok(Told::Renamed(to)) => {
+                    prop_assert_eq!(Told::decode(&encode_renamed(&to)), Ok(Told::Renamed(to)));
+                }
+                Err(_malformed) => {}
             }
         }
         let _decoded = (Key::decode(&bytes), decode_position(&bytes));
