@@ -26,7 +26,7 @@ mod shelf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_log::{FetchLimits, Log};
+use millstream_log::{FetchLimits, Log, ReaderError};
 use millstream_model::{
     ByteSize, Classify, ErrorClass, LogId, LogPosition, Offset, TaskId, TopicPartition,
 };
@@ -42,6 +42,10 @@ pub use agreement::Disagreement;
 use agreement::Known;
 pub use position::{Position, PositionError, REFUSALS_MAX, Refusal, SPOOL_SOURCE};
 use shelf::Shelf;
+
+/// How much of a topic's name stands in a task's id, which holds at most 249 bytes; what is longer
+/// ends with its checksum.
+const TOPIC_BYTES_MAX: usize = 150;
 
 /// How a spool works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,16 +140,61 @@ pub struct Surroundings {
     pub rng: Rng,
 }
 
-/// Returns the id of a forwarder's task in the journal.
-pub fn local_task(app: &str, partition: u32) -> TaskId {
-    TaskId::new(&format!("{app}.spool.{partition}")).expect("the application's name is checked")
+/// Returns the id of the task in the journal that forwards `input`. It names the topic: a journal
+/// that took events for several topics, one after the other, forwards each of them.
+pub fn local_task(app: &str, input: &TopicPartition) -> TaskId {
+    task(&format!("{app}.spool"), input)
 }
 
 /// Returns the id of a forwarder's task in the cluster: it names the journal, not the host, so
 /// that a node that comes back elsewhere with the same disk goes on.
-pub fn remote_task(app: &str, journal: LogId, partition: u32) -> TaskId {
-    let id = format!("{app}.spool.{}.{partition}", journal.0.simple());
-    TaskId::new(&id).expect("the application's name is checked")
+pub fn remote_task(app: &str, journal: LogId, input: &TopicPartition) -> TaskId {
+    task(&format!("{app}.spool.{}", journal.0.simple()), input)
+}
+
+fn task(stem: &str, TopicPartition { topic, partition }: &TopicPartition) -> TaskId {
+    let name = topic.as_str();
+    let id = match name.get(..TOPIC_BYTES_MAX) {
+        Some(begin) if begin.len() < name.len() => {
+            format!("{stem}.{begin}-{:08x}.{partition}", crc32c::crc32c(name.as_bytes()))
+        }
+        _ => format!("{stem}.{name}.{partition}"),
+    };
+    TaskId::new(&id).expect("the application's name is checked, the topic's is cut to fit")
+}
+
+/// Returns whether a forwarder has anything to do on `input`: what its task in the journal has not
+/// registered yet, which may be forwarded already.
+pub async fn is_waiting(
+    cx: &Context,
+    local: &dyn Log,
+    task: &TaskId,
+    input: &TopicPartition,
+) -> Result<bool, LookError> {
+    let bounds = local.bounds(cx, input).await?;
+    let committed = local.committed(cx, task).await?.unwrap_or_default();
+    let next = Position::of_committed(&committed)?.map_or(bounds.start, |position| position.next);
+    Ok(next.offset < bounds.end.offset)
+}
+
+/// Why it could not be looked up how far a journal is forwarded.
+#[derive(Debug, Error)]
+pub enum LookError {
+    /// The journal gives no answer.
+    #[error("read the journal")]
+    Read(#[from] ReaderError),
+    /// A stored position cannot be read.
+    #[error(transparent)]
+    Position(#[from] PositionError),
+}
+
+impl Classify for LookError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Read(error) => error.class(),
+            Self::Position(error) => error.class(),
+        }
+    }
 }
 
 /// Forwards one partition.

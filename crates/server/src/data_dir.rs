@@ -73,6 +73,13 @@ impl DataDir {
         self.0.join("journal")
     }
 
+    /// Tells whether there is a log in the directory.
+    pub(crate) fn has_journal(&self) -> Result<bool, Failure> {
+        let path = self.journal();
+        let found = path.try_exists();
+        found.map_err(|error| Failure::io(error, format!("look for {}", path.display())))
+    }
+
     /// Returns the directory of a task's snapshots of state.
     pub(crate) fn state(&self, task: &TaskId) -> PathBuf {
         self.0.join("state").join(task.as_str())

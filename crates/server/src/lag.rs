@@ -120,7 +120,7 @@ fn subjects(Asked { log, spool, flow }: &Asked<'_>) -> Result<Vec<Subject>, LagE
     let mut subjects = Vec::new();
     if let Some(spool) = spool {
         for input in partitions(flow, &flow.collected)? {
-            let (log, task) = (Arc::clone(spool), local_task(APP, input.partition.0));
+            let (log, task) = (Arc::clone(spool), local_task(APP, &input));
             subjects.push(Subject { log, task, role: "spool", input });
         }
     }

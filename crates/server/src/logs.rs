@@ -5,6 +5,9 @@
 //!   Kafka:              collector ─▶ spool ─▶ Kafka ◀─▶ tasks    a group places the tasks
 //!   Kafka, replicated:  collector ─▶ Kafka ◀─▶ tasks
 //! ```
+//!
+//! A directory that has a journal forwards it on Kafka, whatever the node is asked to do: it may
+//! hold events that were accepted when it took them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,11 +51,19 @@ pub(crate) enum Logs {
 #[derive(Debug, Clone)]
 pub(crate) struct OnKafka {
     log: Arc<ClusterLog>,
-    /// The collector's journal; a worker without a collector has none, nor one that answers only
-    /// when Kafka has the events.
-    spool: Option<Journal>,
+    /// What is forwarded to Kafka.
+    spool: Option<Spool>,
     /// Ours is the directory while this lives; the journal has a lock of its own.
     _lock: Option<Arc<DirLock>>,
+}
+
+/// The journal of a node on Kafka.
+#[derive(Debug, Clone)]
+struct Spool {
+    journal: Journal,
+    /// Whether the collector appends to it. Not on a worker without a collector, nor where one
+    /// answers only when Kafka has the events: then it is left from an earlier run.
+    takes_events: bool,
 }
 
 impl Logs {
@@ -67,9 +78,11 @@ impl Logs {
         let Some(kafka) = &config.kafka else {
             return Ok(Self::Journal(open_journal(cx, config.log.clone(), data).await?));
         };
-        let is_spooled = roles.has(Role::Collector) && !config.is_replicated;
-        let (spool, lock) = if is_spooled {
-            (Some(open_journal(cx, spool::journal_config(config), data).await?), None)
+        let takes_events = roles.has(Role::Collector) && !config.is_replicated;
+        let (spool, lock) = if takes_events || data.has_journal()? {
+            let journal = open_journal(cx, spool::journal_config(config), data).await?;
+            spool::check_is_one(cx, &journal, data).await?;
+            (Some(Spool { journal, takes_events }), None)
         } else {
             (None, Some(Arc::new(data.lock()?)))
         };
@@ -121,17 +134,27 @@ impl Logs {
         }
     }
 
-    /// Returns the journal, if there is one: the log itself, or the spool.
+    /// Returns the journal that takes events, if there is one: the log itself, or the spool.
     pub(crate) fn journal(&self) -> Option<&Journal> {
         match self {
             Self::Journal(journal) => Some(journal),
-            Self::Kafka(kafka) => kafka.spool.as_ref(),
+            Self::Kafka(OnKafka { spool, .. }) => {
+                spool.as_ref().filter(|spool| spool.takes_events).map(|spool| &spool.journal)
+            }
         }
     }
 
-    /// Returns whether the collector's journal is forwarded to the log that tasks read.
+    /// Returns the journal that is forwarded to the log that tasks read, if there is one.
+    pub(crate) fn spool(&self) -> Option<&Journal> {
+        match self {
+            Self::Journal(_) => None,
+            Self::Kafka(kafka) => kafka.spool.as_ref().map(|spool| &spool.journal),
+        }
+    }
+
+    /// Returns whether the collector's events go to a journal that is forwarded.
     pub(crate) fn is_spooled(&self) -> bool {
-        matches!(self, Self::Kafka(kafka) if kafka.spool.is_some())
+        matches!(self, Self::Kafka(_)) && self.journal().is_some()
     }
 
     /// Returns whether every task is here: no other node can work on this log.
@@ -181,7 +204,7 @@ impl Logs {
         {
             reached.close(&cx.with_timeout(CLOSE_TIME_MAX)).await;
         }
-        let Some(journal) = self.journal().cloned() else { return Ok(()) };
+        let Some(journal) = self.journal().or(self.spool()).cloned() else { return Ok(()) };
         let mut closed = spawn_blocking(TaskKind("journal-close"), move || journal.close());
         closed.join().await.map_err(|error| Failure::new(Code::Bug, error))
     }

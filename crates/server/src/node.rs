@@ -119,8 +119,7 @@ impl Node {
             Err(failure) => return Err(failure),
         };
         let mut workers = Workers::new();
-        if logs.is_spooled() {
-            let forwarders = role::spool::build(config, &logs.intake(), &logs.shared())?;
+        if let Some(forwarders) = role::spool::build(cx, config, &logs).await? {
             workers.push((TaskKind("spool"), forwarders));
         }
         workers.extend(joined);

@@ -1,3 +1,5 @@
+use millstream_model::TopicName;
+
 use super::*;
 
 #[test]
@@ -16,9 +18,16 @@ fn the_default_is_valid_and_limits_are_checked() {
 }
 
 #[test]
-fn tasks_are_named_after_the_journal_and_the_partition() {
+fn tasks_are_named_after_the_journal_the_topic_and_the_partition() {
     let journal = LogId(uuid::Uuid::from_u128(0xab));
-    assert_eq!(local_task("millstream", 3).as_str(), "millstream.spool.3");
-    let remote = remote_task("millstream", journal, 3);
-    assert_eq!(remote.as_str(), "millstream.spool.000000000000000000000000000000ab.3");
+    let input = TopicPartition::new(TopicName::new("events").unwrap(), 3);
+    let local = local_task("millstream", &input);
+    assert_eq!(local.as_str(), "millstream.spool.events.3");
+    let remote = remote_task("millstream", journal, &input);
+    assert_eq!(remote.as_str(), "millstream.spool.000000000000000000000000000000ab.events.3");
+    let long = |end: &str| {
+        let name = TopicName::new(&format!("{}{end}", "t".repeat(240))).unwrap();
+        remote_task("millstream", journal, &TopicPartition::new(name, u32::MAX))
+    };
+    assert_ne!(long("a"), long("b"));
 }

@@ -25,7 +25,7 @@ async fn what_is_accepted_is_forwarded_in_order_and_the_journal_knows() {
     assert_eq!(stage.forwarded(), ["a", "b", "c", "d"]);
     assert_eq!(status.counts, Counts { read: 4, written: 4, ..Counts::default() });
     running.drain().await;
-    let task = task_id("test.spool.0");
+    let task = task_id("test.spool.events.0");
     let here = stage.local.committed(&stage.cx, &task).await.unwrap().unwrap();
     assert_eq!(here.consumed[&input()].offset, Offset(4));
     assert_eq!(Counts::of_committed(&here).unwrap().written, 4);

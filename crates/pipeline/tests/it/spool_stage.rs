@@ -200,8 +200,8 @@ impl SpoolStage {
 
     pub(crate) fn settings(&self) -> Settings {
         Settings {
-            task: local_task("test", 0),
-            remote_task: remote_task("test", self.local.admin().log_id(), 0),
+            task: local_task("test", &input()),
+            remote_task: remote_task("test", self.local.admin().log_id(), &input()),
             input: input(),
             output: input(),
             dead_letters: letters(),
@@ -250,7 +250,7 @@ impl SpoolStage {
 
     /// Returns where the journal's task stands.
     pub(crate) async fn registered(&self) -> Option<Position> {
-        let committed = self.local.committed(&self.cx, &task_id("test.spool.0")).await;
+        let committed = self.local.committed(&self.cx, &task_id("test.spool.events.0")).await;
         let committed = committed.expect("the journal answers")?;
         Position::of_committed(&committed).expect("a position")
     }

@@ -46,6 +46,7 @@ async fn run_replay(global: &Global, args: &ReplayArgs) -> Result<Code, Failure>
     }
     let dir = DataDir::new(&global.data);
     let journal = open_journal(&cx, role::spool::journal_config(&config), &dir).await?;
+    role::spool::check_is_one(&cx, &journal, &dir).await?;
     let settings = millstream_log_kafka::Settings { app: APP.to_owned() };
     let remote = KafkaLog::connect(&cx, kafka, settings).await;
     let replayed = match remote {
@@ -73,7 +74,7 @@ async fn replay_all(
 ) -> Result<Vec<Replay>, Failure> {
     role::spool::ensure_topics(cx, config, local).await?;
     let mut replayed = Vec::new();
-    for settings in role::spool::settings(config, local)? {
+    for settings in role::spool::settings(cx, config, local).await? {
         let done = replay(cx, &settings, local, remote, loss).await;
         let done = done.map_err(|error| Failure::classified(error.class(), error))?;
         replayed.extend(done);

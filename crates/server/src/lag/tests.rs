@@ -133,7 +133,7 @@ async fn a_log_that_is_away_spoils_no_row_of_another() {
     let asked = Asked { log: Arc::new(cluster), spool: Some(spool), flow: &flow };
     let rows = list(&Context::background(), asked, clock).await.unwrap();
     let [spool, clean] = &rows[..] else { panic!("{} rows", rows.len()) };
-    assert_eq!((spool.task.as_str(), spool.role.as_str()), ("millstream.spool.0", "spool"));
+    assert_eq!((spool.task.as_str(), spool.role.as_str()), ("millstream.spool.t.0", "spool"));
     assert_eq!(places(spool), (0, 1, 1, Some(2_000)));
     assert_eq!((clean.next, clean.lag, clean.delay_ms), (None, None, None));
     assert!(clean.unknown.as_ref().unwrap().contains("not reached"), "{:?}", clean.unknown);

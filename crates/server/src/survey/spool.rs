@@ -17,7 +17,7 @@ pub(crate) async fn survey_spool(
 ) -> Result<SpoolLine, SurveyError> {
     let mut line = SpoolLine::default();
     for partition in partitions(flow, &flow.collected)? {
-        let task = local_task(APP, partition.partition.0);
+        let task = local_task(APP, &partition);
         let committed = journal.committed(cx, &task).await?.unwrap_or_default();
         let position = Position::of_committed(&committed)
             .map_err(|source| SurveyError::Spool { task: task.to_string(), source })?;
