@@ -5,6 +5,7 @@
 
 pub(crate) mod renamed;
 pub(crate) mod takeover;
+mod undeclared;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

@@ -11,6 +11,13 @@ use super::value::{Fields, Value};
 /// The longest name of a pipeline or sink; it is part of a task's id.
 const NAME_BYTES_MAX: usize = 64;
 
+/// Where a pipeline begins that never ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// At the first record that is still there.
+    Beginning,
+}
+
 /// One pipeline.
 #[derive(Debug, Clone)]
 pub(crate) struct PipelineSpec {
@@ -18,6 +25,8 @@ pub(crate) struct PipelineSpec {
     pub(crate) name: Located<String>,
     /// What it was called before: its positions stand under that name.
     pub(crate) renamed_from: Option<Located<String>>,
+    /// Where it begins, said aloud: it is one more on its topic, not another one renamed.
+    pub(crate) start: Option<Start>,
     /// The topic it reads.
     pub(crate) from: Located<TopicName>,
     /// What it does, in order.
@@ -72,6 +81,8 @@ fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
     check_name(&name, value);
     let mut fields = value.fields()?;
     let renamed_from = renamed_from(&mut fields, &name);
+    let start = fields.take("start");
+    let start = start.and_then(|value| value.one_of(&[("beginning", Start::Beginning)]));
     let from = fields.need("from").and_then(|value| value.topic());
     let steps = match fields.take("steps") {
         Some(value) => steps(&value),
@@ -85,7 +96,7 @@ fn pipeline(name: Located<String>, value: &Value<'_>) -> Option<PipelineSpec> {
     fields.finish();
     let (from, to, dead_letters) = (from?, to?, dead_letters?);
     let steps = steps.unwrap_or_default();
-    Some(PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker })
+    Some(PipelineSpec { name, renamed_from, start, from, steps, to, dead_letters, worker })
 }
 
 /// Decodes what a pipeline or a sink was called before.

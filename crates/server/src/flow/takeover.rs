@@ -11,6 +11,7 @@ use millstream_runtime::Context;
 use thiserror::Error;
 use tracing::info;
 
+use super::undeclared::{self, Undeclared};
 use super::{processor_task, sink_task};
 use crate::config::Config;
 
@@ -59,6 +60,9 @@ pub(crate) enum TakeoverError {
         #[source]
         source: LakeError,
     },
+    /// Something is new and stands where another was.
+    #[error(transparent)]
+    Undeclared(#[from] Undeclared),
 }
 
 impl Classify for TakeoverError {
@@ -68,17 +72,23 @@ impl Classify for TakeoverError {
             Self::Committed { source, .. } => source.class(),
             Self::Open { source, .. } => source.class(),
             Self::Table { source, .. } => source.class(),
+            Self::Undeclared(error) => error.class(),
         }
     }
 }
 
-/// Takes over what stands under the old names of everything that was renamed.
+/// Takes over what stands under the old names of everything that was renamed, and refuses what may
+/// be renamed and does not say so.
 pub(crate) async fn take_over(
     cx: &Context,
     config: &Config,
     log: &dyn Log,
     lake: &Lake,
 ) -> Result<(), TakeoverError> {
+    // Elsewhere another worker may know as its own what is new to this one.
+    if !log.admin().is_gapless() {
+        undeclared::check(cx, config, log, lake).await?;
+    }
     for pipeline in &config.pipelines {
         let Some(old) = &pipeline.renamed_from else { continue };
         let names = Names { old: &old.value, new: &pipeline.name.value, task: processor_task };

@@ -60,7 +60,7 @@ fn group(
 }
 
 fn settings(config: &Config, pipeline: &PipelineSpec, partition: u32, logs: &Logs) -> Settings {
-    let PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker } = pipeline;
+    let PipelineSpec { name, renamed_from, from, steps, to, dead_letters, worker, .. } = pipeline;
     let old_name = renamed_from.as_ref();
     let sink = config.sink_of(&to.value);
     Settings {

@@ -129,3 +129,58 @@ fn some_roles_are_refused_on_the_journal_with_the_way_out() {
     assert!(output.stderr.contains("embedded journal"), "{}", output.stderr);
     assert!(output.stderr.contains("`kafka`"), "{}", output.stderr);
 }
+
+/// Returns a configuration whose pipeline and sink have other names, and what else each says.
+fn renamed(config: &str, [pipeline, sink]: [&str; 2]) -> String {
+    let (of_pipeline, of_sink) = ("\npipelines:\n  events:\n", "\nsinks:\n  events:\n");
+    assert!(config.contains(of_pipeline) && config.contains(of_sink));
+    config
+        .replace(of_pipeline, &format!("\npipelines:\n  cleaned:\n{pipeline}"))
+        .replace(of_sink, &format!("\nsinks:\n  stored:\n{sink}"))
+}
+
+#[test]
+fn a_rename_beside_a_worker_with_the_old_names_doubles_nothing() {
+    let _alone = alone();
+    let Some(line) = kafka_line("renamed") else { return };
+    let lake = tempfile::tempdir().unwrap();
+    let lake_line = format!("lake: {{ path: \"{}\" }}\n", lake.path().display());
+    let config = format!("{QUICKSTART}\n{line}{lake_line}");
+    let mut old = Sandbox::with_config(&config);
+    old.start();
+    let good = post_samples(&old, 300);
+    wait_for_rows(&old, good);
+
+    // A worker that never ran here cannot know the old names: the cluster and the table do.
+    let from = "    renamed_from: events\n";
+    for (said, refusal) in [
+        (["", ""], "pipeline `cleaned` is new to this cluster, and pipeline `events`"),
+        ([from, ""], "sink `stored` is new to table `events`, which sink `events`"),
+    ] {
+        let undeclared = Sandbox::with_config(&renamed(&config, said));
+        let file = undeclared.data().with_file_name("millstream.yaml");
+        let run = ["run", "-c", file.to_str().unwrap(), "--roles", "clean,sink"];
+        let ports = ["--admin", "127.0.0.1:0"];
+        let output = undeclared.run(&[run.as_slice(), ports.as_slice()].concat());
+        assert_eq!(output.code, 78, "{}", output.stderr);
+        assert!(output.stderr.contains(refusal), "{}", output.stderr);
+        assert!(output.stderr.contains("renamed_from: events"), "{}", output.stderr);
+    }
+
+    let new = Sandbox::with_config(&renamed(&config, [from, from]));
+    let mut new = new.with_args(&["--roles", "clean,sink"]);
+    new.start();
+    old.wait_until("the worker with the old names is refused", PATIENCE, |old| {
+        let (status, reasons) = old.get("/readyz");
+        status == 503 && reasons.matches("goes on under another name").count() >= 4
+    });
+    // Its collector goes on, and what it takes is there once.
+    let more = Value::Array((1_000..1_100).map(event).collect()).to_string();
+    assert_eq!(old.post(&more).0, 200);
+    let good = good + (1_000..1_100).filter(|id| id % 50 != 0).count();
+    wait_for_rows(&new, good);
+    let ids = new.query("SELECT count(DISTINCT message_id) AS ids FROM events");
+    assert_eq!(ids[0]["ids"].as_u64(), Some(good as u64));
+    assert_eq!(old.stop(), 0, "{}", old.log());
+    assert_eq!(new.stop(), 0, "{}", new.log());
+}
