@@ -26,6 +26,7 @@ mod orphans;
 mod output;
 mod presence;
 mod progress;
+mod reachable;
 mod reading;
 mod reset;
 mod role;

@@ -14,7 +14,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_collector::{Bound, CollectorError};
 use millstream_lake::{Lake, Seams};
-use millstream_model::Classify as _;
+use millstream_model::{Classify as _, TopicPartition};
 use millstream_pipeline::worker::{Placement, Worker, WorkerError};
 use millstream_pipeline::{TaskState, TaskStatus};
 use millstream_runtime::{Context, TaskHandle, TaskKind, spawn};
@@ -32,6 +32,7 @@ use crate::logs::Logs;
 use crate::observer::{Observed, Observer, Phase, Placements};
 use crate::orphans;
 use crate::presence::NodeInfo;
+use crate::reachable;
 use crate::role;
 use crate::roles::{Role, Roles};
 
@@ -53,7 +54,8 @@ pub(crate) struct Node {
     observer: Observer,
     logs: Logs,
     admin: Part<std::io::Result<()>>,
-    orphans: Option<Part<()>>,
+    /// Looks after what no task shows.
+    watcher: Option<Part<()>>,
     collector: Option<Part<Result<(), CollectorError>>>,
     /// From whoever writes to whoever reads what was written: the order of a drain.
     workers: Vec<Part<Vec<WorkerError>>>,
@@ -138,12 +140,7 @@ impl Node {
             journal: logs.journal().cloned(),
             placements: Placements::new(workers.iter().map(|(_, worker)| worker.placement())),
         });
-        // Elsewhere a position holds back nothing.
-        let orphans = logs.is_alone().then(|| {
-            Part::start(cx, TaskKind("orphans"), |cx| {
-                orphans::watch(cx, observer.clone(), config.log.orphan_hold)
-            })
-        });
+        let watcher = watcher(cx, (config, roles), &logs, &observer);
         let start = |(kind, worker)| start_worker(cx, kind, worker);
         let mut workers: Vec<_> = workers.into_iter().map(start).collect();
         workers.extend(late.map(|joining| {
@@ -152,7 +149,7 @@ impl Node {
         let collector = bound.map(|bound| {
             Part::start(cx, TaskKind("collector"), |cx| async move { bound.run(&cx).await })
         });
-        Ok(Self { data, info, observer, logs, admin, orphans, collector, workers })
+        Ok(Self { data, info, observer, logs, admin, watcher, collector, workers })
     }
 
     /// Waits until every task has opened or shows why it cannot, then tells others about the
@@ -223,8 +220,8 @@ impl Node {
                 drained = Drained::InPart;
             }
         }
-        if let Some(orphans) = self.orphans {
-            orphans.stop().await?;
+        if let Some(watcher) = self.watcher {
+            watcher.stop().await?;
         }
         self.logs.close(&Context::background()).await?;
         NodeInfo::remove(self.data.path())
@@ -235,6 +232,25 @@ impl Node {
         info!("stopped");
         Ok(drained)
     }
+}
+
+/// Starts what looks after what no task shows.
+fn watcher(
+    cx: &Context,
+    (config, roles): (&Config, Roles),
+    logs: &Logs,
+    observer: &Observer,
+) -> Option<Part<()>> {
+    let Some(cluster) = logs.cluster().cloned() else {
+        return Some(Part::start(cx, TaskKind("orphans"), |cx| {
+            orphans::watch(cx, observer.clone(), config.log.orphan_hold)
+        }));
+    };
+    // Elsewhere a position holds back nothing; there a collector may need what is not there.
+    let needs_it = roles.has(Role::Collector) && !logs.is_spooled();
+    let partition = TopicPartition::new(config.topic_of_collector().clone(), 0);
+    let watch = |cx| reachable::watch(cx, cluster, partition);
+    needs_it.then(|| Part::start(cx, TaskKind("reachable"), watch))
 }
 
 /// Prepares what needs no cluster: the journal's topics and the tables.

@@ -145,7 +145,8 @@ impl Observer {
             (Phase::Serving, Some(observed)) => {
                 let away = observed.away().filter(|_| !observed.is_spooled());
                 let reasons = self.room_reasons().into_iter().chain(away);
-                let reasons = reasons.chain(observed.group_reasons());
+                let groups = observed.group_reasons().into_iter();
+                let reasons = reasons.chain(groups.filter(|_| !observed.is_spooled()));
                 reasons.chain(observed.task_reasons()).collect()
             }
         }
@@ -251,7 +252,8 @@ impl Observed {
                 _ => None,
             }
         };
-        self.grouped_tasks().iter().filter_map(note).collect()
+        let groups = self.group_reasons().into_iter().filter(|_| self.is_spooled());
+        groups.chain(self.grouped_tasks().iter().filter_map(note)).collect()
     }
 
     fn log_reason(&self) -> Option<String> {

@@ -91,7 +91,7 @@ impl ClusterLog {
     /// Lets tasks work on the cluster, which was reached and has its topics.
     pub(crate) fn open_to_tasks(&self) {
         self.is_open.store(true, Ordering::Release);
-        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        self.note_there();
     }
 
     /// Notes why tasks cannot work on it yet; the first note counts for since when.
@@ -101,14 +101,24 @@ impl ClusterLog {
         *away = Some(Away { since, ..noted });
     }
 
-    /// Returns why tasks cannot work on it yet.
+    /// Forgets that it was away: it answers.
+    pub(crate) fn note_there(&self) {
+        *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Returns whether tasks may work on it.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    /// Returns why tasks cannot work on it yet, or why it does not answer any more.
     pub(crate) fn away(&self) -> Option<Away> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Returns the log, or the error of every call before it is there.
     fn log(&self) -> Result<&KafkaLog, io::Error> {
-        match self.reached.get().filter(|_| self.is_open.load(Ordering::Acquire)) {
+        match self.reached.get().filter(|_| self.is_open()) {
             Some(log) => Ok(log),
             None => Err(self.refusal()),
         }

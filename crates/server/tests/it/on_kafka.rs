@@ -7,7 +7,7 @@ use millstream_testkit::Availability;
 use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::{Value, json};
 
-use crate::quickstart::{QUICKSTART, rows};
+use crate::quickstart::{QUICKSTART, changed, rows};
 use crate::sandbox::{Sandbox, alone};
 
 /// How long events may take from the collector to the table; only a hang takes as long.
@@ -183,4 +183,27 @@ fn a_rename_beside_a_worker_with_the_old_names_doubles_nothing() {
     assert_eq!(ids[0]["ids"].as_u64(), Some(good as u64));
     assert_eq!(old.stop(), 0, "{}", old.log());
     assert_eq!(new.stop(), 0, "{}", new.log());
+}
+
+#[test]
+fn a_collector_without_a_spool_is_not_ready_while_kafka_is_away() {
+    let _alone = alone();
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let mut cluster = kafka.start(&Config::default()).unwrap();
+    let section =
+        format!("\nkafka:\n  brokers: \"{}\"\n  request_time_max: 2 s\n", cluster.bootstrap());
+    let replicated = changed("  durability: fsync", "  durability: replicated");
+    let config = format!("{replicated}{section}");
+    let mut sandbox = Sandbox::with_config(&config).with_args(&["--roles", "collector"]);
+    sandbox.start();
+    let (status, body) = sandbox.get("/readyz");
+    assert_eq!(status, 200, "{body}");
+    cluster.broker(0).kill().unwrap();
+    sandbox.wait_until("it says that Kafka is away", PATIENCE, |sandbox| {
+        let (status, body) = sandbox.get("/readyz");
+        status == 503 && body.contains("Kafka is away since")
+    });
+    cluster.start().unwrap();
+    sandbox.wait_until("it is ready again", PATIENCE, |sandbox| sandbox.get("/readyz").0 == 200);
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 }
