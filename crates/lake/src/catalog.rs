@@ -88,15 +88,7 @@ impl SqliteCatalog {
             let query = sqlx::query(statement).execute(&catalog.pool);
             query.await.map_err(catalog.failed("create tables"))?;
         }
-        sqlx::query(
-            "INSERT OR IGNORE INTO iceberg_namespace_properties \
-             (catalog_name, namespace, property_key, property_value) VALUES (?, ?, 'exists', 'true')",
-        )
-        .bind(CATALOG_NAME)
-        .bind(NAMESPACE)
-        .execute(&catalog.pool)
-        .await
-        .map_err(catalog.failed("create namespace"))?;
+        catalog.ensure_namespace().await?;
         let dir = path.parent().unwrap_or(Path::new("/"));
         disk.sync_dir(dir).map_err(|source| LakeError::Io {
             doing: "sync directory",
@@ -104,6 +96,25 @@ impl SqliteCatalog {
             source,
         })?;
         Ok(catalog)
+    }
+
+    /// Writes only where it must: a process that is paused in the middle of a commit has the lock for
+    /// writing, and a start beside it has no need of that.
+    async fn ensure_namespace(&self) -> Result<(), LakeError> {
+        let found = sqlx::query(
+            "SELECT 1 FROM iceberg_namespace_properties WHERE catalog_name = ? AND namespace = ?",
+        );
+        let found = found.bind(CATALOG_NAME).bind(NAMESPACE).fetch_optional(&self.pool).await;
+        if found.map_err(self.failed("look for the namespace"))?.is_some() {
+            return Ok(());
+        }
+        let made = sqlx::query(
+            "INSERT OR IGNORE INTO iceberg_namespace_properties \
+             (catalog_name, namespace, property_key, property_value) VALUES (?, ?, 'exists', 'true')",
+        );
+        let made = made.bind(CATALOG_NAME).bind(NAMESPACE).execute(&self.pool).await;
+        made.map_err(self.failed("create namespace"))?;
+        Ok(())
     }
 
     /// Opens an existing catalog for reading, also beside a process that writes to it.

@@ -171,7 +171,7 @@ impl Sandbox {
     }
 
     /// Starts a node and waits until it is ready; the code with which it ended before.
-    fn launch(&mut self, crash_point: Option<&str>) -> Result<Node, i32> {
+    pub(crate) fn launch(&mut self, crash_point: Option<&str>) -> Result<Node, i32> {
         assert!(self.running.is_none(), "a node runs already");
         // A node that was killed leaves its file behind; the next one must not be taken for it.
         drop(std::fs::remove_file(self.data().join("node.json")));

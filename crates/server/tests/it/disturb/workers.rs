@@ -146,11 +146,11 @@ impl Workers {
                 let moment = MOMENTS[usize::try_from(rng.below(MOMENTS.len() as u64)).unwrap()];
                 let armed = format!("{moment}:{}", 1 + rng.below(PASSES_MAX));
                 self.kill(worker);
-                let node = self.workers[worker].try_start_with(Some(&armed));
-                if node.is_none() {
-                    *self.crashes.entry(moment).or_default() += 1;
+                match self.workers[worker].launch(Some(&armed)) {
+                    Ok(node) => self.doors.set(worker, Some(node.collector)),
+                    Err(KILLED) => *self.crashes.entry(moment).or_default() += 1,
+                    Err(code) => assert_eq!(code, TEMPORARY, "{}", self.workers[worker].log()),
                 }
-                self.doors.set(worker, node.map(|node| node.collector));
                 self.until(Cure::Recover(worker, moment), rng.below(2_000));
             }
             Kind::WorkerPaused => {
