@@ -127,11 +127,12 @@ async fn forwarders(
     let journal = local.admin().log_id();
     let mut tasks = Tasks::new();
     for partition in 0..PARTITIONS {
+        let input = TopicPartition::new(topic.clone(), partition);
         let settings = spool::Settings {
-            task: local_task("bench", partition),
-            remote_task: remote_task("bench", journal, partition),
-            input: TopicPartition::new(topic.clone(), partition),
-            output: TopicPartition::new(topic.clone(), partition),
+            task: local_task("bench", &input),
+            remote_task: remote_task("bench", journal, &input),
+            output: input.clone(),
+            input,
             dead_letters: TopicPartition::new(letters.clone(), partition),
             config: spool::Config {
                 transaction_time_max: Config::default().transaction_time_max,

@@ -145,7 +145,8 @@ impl Tasks {
         standing.check_name(&owner.task)?;
         let (record, inputs) = opening.compare(cx, &standing).await?;
         let batch = opening.registration(&standing, &record, &inputs, renamed.as_ref());
-        let registered = cx.run(producer.transact(batch)).await?;
+        let registrar = renamed.as_ref().map_or(&producer, rename::Renamed::producer);
+        let registered = cx.run(registrar.transact(batch)).await?;
         registered.map_err(failed)?;
         let committed = Committed {
             began: record.began,

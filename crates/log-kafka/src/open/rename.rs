@@ -19,8 +19,8 @@ pub(super) struct Renamed {
     group: Arc<ConsumerGroupMetadata>,
     /// Whether the old name's offsets lie in another group than the new one's.
     is_other_group: bool,
-    /// Keeps the old name fenced off until its positions have moved.
-    _producer: Producer,
+    /// Commits the move: who opens the old name meanwhile fences it, and then nothing moves.
+    producer: Producer,
 }
 
 impl Opening<'_> {
@@ -43,13 +43,18 @@ impl Opening<'_> {
         let names = &tasks.cluster.names;
         let is_other_group = names.group(old) != names.group(&self.owner.task);
         let (old, group) = (old.clone(), standing.group.clone());
-        let renamed = Renamed { old, group, is_other_group, _producer: producer };
+        let renamed = Renamed { old, group, is_other_group, producer };
         let standing = if is_there { Standing { group: new.group, ..standing } } else { new };
         Ok((standing, Some(renamed)))
     }
 }
 
 impl Renamed {
+    /// Returns what commits the move.
+    pub(super) fn producer(&self) -> &Producer {
+        &self.producer
+    }
+
     /// Adds what moves: everything is written under the new name, and the old one says so.
     pub(super) fn take_over(
         &self,

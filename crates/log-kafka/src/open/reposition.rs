@@ -33,6 +33,7 @@ impl Tasks {
         let producer = self.fence(cx, &to.task).await?;
         let partitions: Vec<_> = inputs.keys().cloned().collect();
         let standing = self.standing(cx, topic, &to.task, &partitions).await?;
+        standing.check_name(&to.task)?;
         let epoch = Epoch(standing.epoch().0 + 1);
         let record = TaskRecord { epoch, began: true, is_released: false, inputs: inputs.clone() };
         let mut batch = Batch::new(&self.cluster.names, topic, &to.task);
