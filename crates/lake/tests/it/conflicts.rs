@@ -160,7 +160,7 @@ async fn a_table_rolled_back_is_refused_with_the_remedy() {
     let error = house.sink().open(&cx, &inputs(1)).await.unwrap_err();
     assert_eq!(error.class, ErrorClass::Invalid);
     let text = error.to_string();
-    assert!(text.contains("rolled back") && text.contains("millstream.positions"), "{text}");
+    assert!(text.contains("rolled back") && text.contains("millstream tasks reset"), "{text}");
 
     // The remedy: the map of the snapshot to go on from.
     let map = snapshots[0].summary().additional_properties[POSITIONS].clone();

@@ -120,7 +120,7 @@ fn appended(partition: &TopicPartition, batch: &[RecordOutcome]) -> Vec<Appended
         let RecordOutcome::Appended(offset) = *outcome else { continue };
         match runs.last_mut() {
             Some(run) if run.end() == offset => {
-                *run = OffsetRange::new(run.start(), offset.plus(1))
+                *run = OffsetRange::new(run.start(), offset.plus(1));
             }
             _ => runs.push(OffsetRange::new(offset, offset.plus(1))),
         }

@@ -241,32 +241,6 @@ fn a_transaction_with_more_than_a_topic_takes_is_rejected_as_a_whole_and_the_top
 }
 
 #[test]
-fn a_transaction_that_does_not_end_in_its_time_is_told_and_nothing_of_it_is_there() -> Result<()> {
-    let short = |config: &mut Config| {
-        config.transaction_time_max = Duration::from_secs(1);
-        config.request_time_max = Duration::from_secs(5);
-    };
-    on_broker(short, async |stage| {
-        make(&stage.cx, &stage.log, "stuck").await?;
-        make(&stage.cx, &stage.log, "other").await?;
-        // One broker never has two copies in sync: records for it wait.
-        stage.alter("stuck", "min.insync.replicas", "2").await?;
-        let mut opened = stage.open().await?;
-        let records = vec![(one("other"), batch(&["a"])), (one("stuck"), batch(&["b"]))];
-        let cx = stage.cx.with_timeout(call_time_max(&stage.config));
-        let transacted = opened.writer.transact(&cx, Transaction { records, ..position() }).await;
-        let Err(error @ TransactError::Storage(_)) = transacted else {
-            bail!("a transaction that cannot be written got {transacted:?}");
-        };
-        ensure!(error.class() == ErrorClass::Transient, "{error:?}");
-        let TransactError::Storage(source) = &error else { unreachable!("matched above") };
-        let text = kafka_error(source)?.to_string();
-        ensure!(text.contains("replicas in sync"), "no remedy: {text}");
-        stage.check_nothing_happened(opened, "other").await
-    })
-}
-
-#[test]
 fn a_transaction_time_that_the_brokers_do_not_allow_is_refused_at_once_with_both_keys() -> Result<()>
 {
     // The brokers allow a minute, which is twice what a transaction of ours may take.

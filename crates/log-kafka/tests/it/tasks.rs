@@ -1,6 +1,6 @@
 //! Where tasks stand, when something went wrong with what says so.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use millstream_model::{
     Headers, Record, RecordBatch, RecordBatchBuilder, SourceId, TaskId, Timestamp, TopicName,
     TopicPartition,
 };
-use millstream_runtime::Context;
+use millstream_runtime::{Clock, Context};
 use millstream_testkit::kafka::{self, Kafka};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
@@ -298,8 +298,7 @@ fn a_record_that_the_topic_does_not_take_is_rejected_and_nothing_else_committed(
 
 /// A record of a machine whose clock is a day ahead.
 fn of_tomorrow() -> RecordBatch {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is later than 1970");
-    let ahead = i64::try_from(now.as_millis()).expect("not that late") + 86_400_000;
+    let ahead = Clock::system().now().as_millis() + 86_400_000;
     let (timestamp, headers) = (Timestamp::from_millis(ahead), Headers::EMPTY);
     let mut batch = RecordBatchBuilder::new();
     batch.push(Record { timestamp, key: None, value: Some(b"tomorrow"), headers });
@@ -375,7 +374,7 @@ fn a_worker_that_still_knows_the_old_name_is_refused_after_a_rename() -> Result<
         }
         // Refusing fenced nobody: the new name goes on, and is all there is.
         new.writer.transact(&stage.cx, position("3")).await?;
-        ensure!(stage.log.admin().tasks(&stage.cx).await? == [is.task.clone()]);
+        ensure!(stage.log.admin().tasks(&stage.cx).await? == std::slice::from_ref(&is.task));
         ensure!(stage.log.committed(&stage.cx, &was.task).await?.is_none());
         // The name may come back, with all that stands under the other one.
         let back = stage.log.open(&stage.cx, &named(&was, "pipeline", Some("new"))).await?;

@@ -103,7 +103,7 @@ impl Offline {
     /// Opens the journal beside Kafka, where the data directory has one; false when a node has it.
     pub(crate) async fn add_spool(&mut self, cx: &Context) -> Result<bool, Failure> {
         let Source::Kafka { spool, .. } = &mut self.source else { return Ok(true) };
-        if !self.dir.journal().exists() {
+        if !self.dir.has_journal()? {
             return Ok(true);
         }
         match open_journal(cx, keeping(), &self.dir).await {
@@ -169,7 +169,7 @@ pub(crate) async fn open(cx: &Context, global: &Global, needs: Needs) -> Result<
         );
     };
     if let Some(kafka) = &flow.kafka
-        && (needs == Needs::Log || !dir.journal().exists())
+        && (needs == Needs::Log || !dir.has_journal()?)
     {
         let message = format!(
             "no node runs on data directory {}, and its log is Kafka at {kafka}",

@@ -73,7 +73,7 @@ impl Cluster {
         for broker in &mut self.brokers {
             ensure!(!broker.server.is_running()?, "a broker runs");
             let (from, to) = paths(broker.server.directory());
-            if to.exists() {
+            if to.try_exists()? {
                 let removed = fs::remove_dir_all(&to);
                 removed.with_context(|| format!("remove {}", to.display()))?;
             }

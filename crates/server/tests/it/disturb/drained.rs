@@ -20,9 +20,10 @@ pub(crate) fn is_spool_empty(sandbox: &Sandbox) -> bool {
     spool.len() == PARTITIONS && spool.iter().all(|task| task["lag"] == 0)
 }
 
+/// Spool, processors and sink have a row for each partition.
 fn is_log_drained(sandbox: &Sandbox) -> bool {
     let (status, body) = sandbox.get("/api/v1/lag");
     let rows: Value = serde_json::from_str(&body).unwrap_or_default();
     let rows = rows.as_array().cloned().unwrap_or_default();
-    status == 200 && rows.len() == 2 * PARTITIONS && rows.iter().all(|row| row["lag"] == 0)
+    status == 200 && rows.len() == 3 * PARTITIONS && rows.iter().all(|row| row["lag"] == 0)
 }
