@@ -144,8 +144,14 @@ impl Table {
 
     /// Asks how far a partition reaches, and forgets what cannot be gone on from.
     fn stretch(&mut self, partition: i32, deadline: Instant) -> Result<Stretch, KafkaError> {
-        let watermarks = self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?);
-        let (low, high) = watermarks.map_err(|error| self.error(error))?;
+        let (low, high) = loop {
+            match self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?) {
+                Ok(found) => break found,
+                // The brokers hear one after the other who leads a topic that was just made.
+                Err(error) if is_moving(&error) => drop(self.everything.poll(POLL)),
+                Err(error) => return Err(self.error(error)),
+            }
+        };
         let now = Instant::now();
         let part = self.parts.get(&partition).filter(|part| {
             let is_young = now.duration_since(part.read_at) < AGE_MAX;
@@ -245,6 +251,14 @@ fn apply(
     }
     part.next = message.offset() + 1;
     Ok(())
+}
+
+/// Tells whether the partition's leader is not known everywhere yet.
+fn is_moving(error: &ClientError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
+    )
 }
 
 /// Tells whether the client goes on by itself after an error.
