@@ -170,13 +170,14 @@ fn a_rename_beside_a_worker_with_the_old_names_doubles_nothing() {
     let new = Sandbox::with_config(&renamed(&config, [from, from]));
     let mut new = new.with_args(&["--roles", "clean,sink"]);
     new.start();
+    // Its collector goes on, and what it takes is there once. A task that has nothing to do does not
+    // hear that it is fenced.
+    let more = Value::Array((1_000..1_100).map(event).collect()).to_string();
+    assert_eq!(old.post(&more).0, 200);
     old.wait_until("the worker with the old names is refused", PATIENCE, |old| {
         let (status, reasons) = old.get("/readyz");
         status == 503 && reasons.matches("goes on under another name").count() >= 4
     });
-    // Its collector goes on, and what it takes is there once.
-    let more = Value::Array((1_000..1_100).map(event).collect()).to_string();
-    assert_eq!(old.post(&more).0, 200);
     let good = good + (1_000..1_100).filter(|id| id % 50 != 0).count();
     wait_for_rows(&new, good);
     let ids = new.query("SELECT count(DISTINCT message_id) AS ids FROM events");
