@@ -201,6 +201,12 @@ fn a_table_set_back_is_refused_and_what_it_lost_is_stored_again_after_a_reset() 
     let books = sandbox.run(&["reconcile"]);
     assert_eq!(books.code, 1, "the books do not say it: {}{}", books.stdout, books.stderr);
     post(&sandbox, 60..80);
+    sandbox.wait_until("all of it is clean", PATIENCE, |sandbox| {
+        let (_, body) = sandbox.get("/api/v1/lag");
+        let rows: Vec<Value> = serde_json::from_str(&body).unwrap_or_default();
+        let mut clean = rows.iter().filter(|row| row["role"] == "clean").peekable();
+        clean.peek().is_some() && clean.all(|row| row["lag"] == 0)
+    });
     assert_eq!(counts(&sandbox), (20, 20), "nothing is stored behind the gap");
 
     // And the log does not have any more what the table lost.
