@@ -3,7 +3,9 @@
 mod classes;
 mod cluster;
 mod config;
+mod markers;
 mod metadata;
+mod protocol;
 mod tls;
 
 use std::ffi::OsString;
@@ -22,6 +24,7 @@ use cluster::{Broker, Ports};
 
 pub use cluster::Cluster;
 pub use config::{Config, Tuning, User};
+pub use markers::{OpenTransaction, Outcome};
 
 const JARS: Jars = Jars {
     name: "kafka-4.3.1",

@@ -12,12 +12,17 @@ use millstream_testkit::kafka::{self, Cluster, Kafka};
 
 /// Returns where the shared broker listens; `None`, visibly, where there can be none.
 pub(crate) fn bootstrap() -> Option<String> {
+    shared().map(Cluster::bootstrap)
+}
+
+/// Returns the shared broker itself; `None`, visibly, where there can be none.
+pub(crate) fn shared() -> Option<&'static Cluster> {
     static BROKER: OnceLock<Availability<Cluster>> = OnceLock::new();
     let broker = BROKER.get_or_init(|| match Kafka::install() {
         Availability::Available(kafka) => kafka.start(&kafka::Config::default()).into(),
         Availability::Missing(reason) => Availability::Missing(reason),
     });
-    broker.as_ref().or_skip().map(Cluster::bootstrap)
+    broker.as_ref().or_skip()
 }
 
 /// A configuration with a prefix that no other test has.

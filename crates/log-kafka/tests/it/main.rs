@@ -9,6 +9,7 @@ mod damaged;
 mod errors;
 mod hanging;
 mod limits;
+mod markers;
 mod rights;
 mod tasks;
 mod topics;

@@ -1,35 +1,72 @@
-//! Asks a broker who is in its cluster: the smallest exchange of Kafka's protocol that shows that
-//! it serves requests, and not only that its port is open.
+//! Asks a broker who is in its cluster, and who leads a topic's partitions: the smallest exchange
+//! that shows that it serves requests, and not only that its port is open.
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::protocol::Request;
+
 /// How long a broker that is starting may keep one question.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// An answer names brokers and no topic.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// A metadata request of version 1 for no topic: length, API 3, version, correlation 7, no client
-/// id, an empty list of topics.
-const REQUEST: [u8; 18] = [0, 0, 0, 14, 0, 3, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 0, 0, 0, 0];
+const METADATA: i16 = 3;
+/// Before it, an empty list of topics stands for all.
+const VERSION: i16 = 1;
 
 /// Fails unless the broker answers and knows so many brokers, itself included.
 pub(super) fn expect_brokers(address: SocketAddr, count: usize) -> Result<()> {
-    let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN).context("connect")?;
-    stream.set_read_timeout(Some(ANSWER_WITHIN)).context("limit the wait")?;
-    stream.write_all(&REQUEST).context("ask for the cluster")?;
-    let mut length = [0; 4];
-    stream.read_exact(&mut length).context("no answer")?;
-    let length = usize::try_from(u32::from_be_bytes(length)).context("no length")?;
-    ensure!((8..=ANSWER_BYTES_MAX).contains(&length), "an answer of {length} bytes");
-    let mut answer = vec![0; length];
-    stream.read_exact(&mut answer).context("half an answer")?;
-    let word = |at: usize| [answer[at], answer[at + 1], answer[at + 2], answer[at + 3]];
-    ensure!(word(0) == [0, 0, 0, 7], "an answer to another question");
-    let known = u32::from_be_bytes(word(4));
-    ensure!(usize::try_from(known)? == count, "{known} of {count} brokers are there");
+    let known = ask(address, &[])?.brokers.len();
+    ensure!(known == count, "{known} of {count} brokers are there");
     Ok(())
+}
+
+/// Returns the partitions of a topic, each with its leader's address.
+pub(super) fn leaders(address: SocketAddr, topic: &str) -> Result<Vec<(i32, SocketAddr)>> {
+    let Metadata { brokers, partitions } = ask(address, &[topic])?;
+    let leader_of = |(partition, leader): (i32, i32)| {
+        let broker = brokers.iter().find(|(id, _)| *id == leader);
+        let (_, address) = broker.with_context(|| format!("{topic}-{partition} has no leader"))?;
+        Ok((partition, *address))
+    };
+    partitions.into_iter().map(leader_of).collect()
+}
+
+/// What a broker says of its cluster.
+struct Metadata {
+    /// Node ids, with where they listen.
+    brokers: Vec<(i32, SocketAddr)>,
+    /// The partitions of all topics asked for, with the node ids of their leaders.
+    partitions: Vec<(i32, i32)>,
+}
+
+fn ask(address: SocketAddr, topics: &[&str]) -> Result<Metadata> {
+    let request = Request::new(METADATA, VERSION).count(topics.len());
+    let request = topics.iter().fold(request, |request, topic| request.text(topic));
+    let mut answer = request.send(address, ANSWER_WITHIN).context("ask for the cluster")?;
+    let mut brokers = Vec::new();
+    for _ in 0..answer.count()? {
+        let (id, host, port) = (answer.i32()?, answer.text()?, answer.i32()?);
+        let _rack = answer.text()?;
+        let host: IpAddr = host.parse().with_context(|| format!("a broker at {host}"))?;
+        brokers.push((id, SocketAddr::new(host, u16::try_from(port)?)));
+    }
+    let _controller = answer.i32()?;
+    let mut partitions = Vec::new();
+    for _ in 0..answer.count()? {
+        let (code, name) = (answer.i16()?, answer.text()?);
+        ensure!(code == 0, "{name}: error {code}");
+        let _is_internal = answer.flag()?;
+        for _ in 0..answer.count()? {
+            let (_code, partition, leader) = (answer.i16()?, answer.i32()?, answer.i32()?);
+            for _replicas_then_in_sync in 0..2 {
+                for _ in 0..answer.count()? {
+                    answer.i32()?;
+                }
+            }
+            partitions.push((partition, leader));
+        }
+    }
+    Ok(Metadata { brokers, partitions })
 }
