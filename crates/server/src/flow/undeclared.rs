@@ -79,9 +79,13 @@ pub(super) async fn check(
     log: &dyn Log,
     lake: &Lake,
 ) -> Result<(), Undeclared> {
-    for one in config.pipelines.iter().filter(|it| it.renamed_from.is_none()) {
-        if one.start.is_none() {
-            pipeline(cx, config, log, one).await?;
+    let is_silent = |it: &&PipelineSpec| it.renamed_from.is_none() && it.start.is_none();
+    let mut silent = config.pipelines.iter().filter(is_silent).peekable();
+    if silent.peek().is_some() {
+        let tasks = log.admin().tasks(cx).await?;
+        let others = Others { config, log, tasks: &tasks };
+        for one in silent {
+            others.refuse_pipeline(cx, one).await?;
         }
     }
     for one in config.sinks.iter().filter(|it| it.renamed_from.is_none()) {
@@ -90,37 +94,46 @@ pub(super) async fn check(
     Ok(())
 }
 
-/// Refuses a pipeline that never ran, on a topic that another one has read.
-async fn pipeline(
-    cx: &Context,
-    config: &Config,
-    log: &dyn Log,
-    pipeline: &PipelineSpec,
-) -> Result<(), Undeclared> {
-    let (new, topic) = (&pipeline.name.value, &pipeline.from.value);
-    let tasks = log.admin().tasks(cx).await?;
-    let is_own = |partition| tasks.contains(&processor_task(new, partition));
-    if (0..config.partitions(topic)).any(is_own) {
-        return Ok(());
+/// What has worked on the log, to look for pipelines in that are not in the configuration.
+struct Others<'a> {
+    config: &'a Config,
+    log: &'a dyn Log,
+    /// Every task of the log.
+    tasks: &'a [TaskId],
+}
+
+impl Others<'_> {
+    /// Refuses a pipeline that never ran, on a topic that another one has read.
+    async fn refuse_pipeline(
+        &self,
+        cx: &Context,
+        pipeline: &PipelineSpec,
+    ) -> Result<(), Undeclared> {
+        let (new, topic) = (&pipeline.name.value, &pipeline.from.value);
+        let is_own = |partition| self.tasks.contains(&processor_task(new, partition));
+        if (0..self.config.partitions(topic)).any(is_own) {
+            return Ok(());
+        }
+        let names = self.config.pipelines.iter().map(|it| it.name.value.as_str());
+        let known: BTreeSet<&str> = names.collect();
+        // A pipeline reads one topic: the first of its tasks that has read anything tells which.
+        let mut told: BTreeSet<&str> = BTreeSet::new();
+        for task in self.tasks {
+            let Some(old) = pipeline_of(task).filter(|old| !known.contains(old)) else { continue };
+            if told.contains(old) {
+                continue;
+            }
+            let Some(committed) = self.log.committed(cx, task).await? else { continue };
+            if committed.consumed.keys().any(|input| input.topic == *topic) {
+                let (new, old, topic) = (new.clone(), old.to_owned(), topic.to_string());
+                return Err(Undeclared::Pipeline { new, old, topic });
+            }
+            if !committed.consumed.is_empty() {
+                told.insert(old);
+            }
+        }
+        Ok(())
     }
-    let known: BTreeSet<&str> = config.pipelines.iter().map(|it| it.name.value.as_str()).collect();
-    // A pipeline reads one topic: the first of its tasks that has read anything tells which.
-    let mut told: BTreeSet<&str> = BTreeSet::new();
-    for task in &tasks {
-        let Some(old) = pipeline_of(task).filter(|old| !known.contains(old)) else { continue };
-        if told.contains(old) {
-            continue;
-        }
-        let Some(committed) = log.committed(cx, task).await? else { continue };
-        if committed.consumed.keys().any(|input| input.topic == *topic) {
-            let (new, old, topic) = (new.clone(), old.to_owned(), topic.to_string());
-            return Err(Undeclared::Pipeline { new, old, topic });
-        }
-        if !committed.consumed.is_empty() {
-            told.insert(old);
-        }
-    }
-    Ok(())
 }
 
 /// Refuses a sink that never committed to its table, where another one did from the same topic.
@@ -158,17 +171,4 @@ fn pipeline_of(task: &TaskId) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_tasks_of_pipelines_name_one() {
-        let of = |id: &str| pipeline_of(&TaskId::new(id).unwrap()).map(str::to_owned);
-        assert_eq!(of("millstream.shop.clean.12").as_deref(), Some("shop"));
-        for other in
-            ["millstream.shop.sink.1", "millstream.spool.ab.clean.1", "other.shop.clean.1", "x"]
-        {
-            assert_eq!(of(other), None, "{other}");
-        }
-    }
-}
+mod tests;
