@@ -35,6 +35,14 @@ async fn running_node(cx: &Context, global: &Global) -> Result<NodeInfo, Failure
     })
 }
 
+/// Refuses a data directory on which a node runs: the command needs it for itself.
+async fn refuse_running(cx: &Context, global: &Global) -> Result<(), Failure> {
+    let Some(node) = find_node(cx, global).await? else { return Ok(()) };
+    let message = format!("a node runs on data directory {}", global.data_shown());
+    let hint = format!("stop it first, it is process {}", node.pid);
+    Err(Failure::message(Code::TryAgain, message).with_hint(hint))
+}
+
 /// The hint where a command finds nothing on its data directory.
 fn start_or_name(global: &Global) -> String {
     let run = global.command("run");

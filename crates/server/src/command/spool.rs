@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Global, ReplayArgs, SpoolArgs, SpoolCommand};
 use crate::command::offline::open_journal;
-use crate::command::{find_node, validate};
+use crate::command::{refuse_running, validate};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
@@ -39,11 +39,7 @@ async fn run_replay(global: &Global, args: &ReplayArgs) -> Result<Code, Failure>
         return Err(Failure::message(Code::Config, message));
     };
     let cx = Context::background().with_timeout(REPLAY_TIME_MAX);
-    if let Some(node) = find_node(&cx, global).await? {
-        let message = format!("a node runs on data directory {}", global.data_shown());
-        return Err(Failure::message(Code::TryAgain, message)
-            .with_hint(format!("stop it first, it is process {}", node.pid)));
-    }
+    refuse_running(&cx, global).await?;
     let dir = DataDir::new(&global.data);
     let journal = open_journal(&cx, role::spool::journal_config(&config), &dir).await?;
     role::spool::check_is_one(&cx, &journal, &dir).await?;

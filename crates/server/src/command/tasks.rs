@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::{Format, Global, ResetArgs, TasksArgs, TasksCommand};
 use crate::command::offline::open_journal;
-use crate::command::{find_node, validate};
+use crate::command::{refuse_running, validate};
 use crate::config::{Config, PipelineSpec, SinkSpec};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
@@ -37,11 +37,7 @@ async fn run_reset(global: &Global, args: &ResetArgs) -> Result<Code, Failure> {
     };
     let of = Of::find(&config, args)?;
     let cx = Context::background().with_timeout(RESET_TIME_MAX);
-    if let Some(node) = find_node(&cx, global).await? {
-        let message = format!("a node runs on data directory {}", global.data_shown());
-        return Err(Failure::message(Code::TryAgain, message)
-            .with_hint(format!("stop it first, it is process {}", node.pid)));
-    }
+    refuse_running(&cx, global).await?;
     let dir = DataDir::new(&global.data);
     let lake = config.lake.path.clone().unwrap_or_else(|| dir.lake());
     let reset = Reset { config: &config, lake: &lake, args };
