@@ -27,7 +27,7 @@ use crate::roles::{Role, Roles};
 
 mod cluster;
 
-pub(crate) use cluster::{Away, ClusterLog};
+pub(crate) use cluster::{Away, ClusterLog, connect};
 
 /// How long one attempt to reach the cluster may take.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);

@@ -19,7 +19,8 @@ use crate::cli::Global;
 use crate::command::{find_node, validate};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::{APP, Flow};
+use crate::flow::Flow;
+use crate::logs::connect;
 use crate::presence::NodeInfo;
 
 /// Keeps everything: whoever only looks may not let retention delete by limits of its own.
@@ -141,8 +142,7 @@ pub(crate) async fn find(
     if let Some(config) = config {
         let Some(config) = validate::load(global.format, Some(config))? else { return Ok(None) };
         if let Some(kafka) = &config.kafka {
-            let settings = millstream_log_kafka::Settings { app: APP.to_owned() };
-            let log = KafkaLog::connect(cx, kafka.clone(), settings).await;
+            let log = connect(cx, kafka).await;
             let log = log.map_err(|error| Failure::classified(error.class(), error))?;
             let (dir, flow) = (DataDir::new(&global.data), Flow::of(&config));
             let source = Source::Kafka { log: Arc::new(log), spool: None };

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_log::Log;
-use millstream_log_kafka::KafkaLog;
 use millstream_model::Classify as _;
 use millstream_pipeline::spool::replay::{Loss, Replay, replay};
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
@@ -16,7 +15,7 @@ use crate::command::{refuse_running, validate};
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::APP;
+use crate::logs::connect;
 use crate::output::{print, print_json};
 use crate::role;
 
@@ -34,7 +33,7 @@ async fn run_replay(global: &Global, args: &ReplayArgs) -> Result<Code, Failure>
     let Some(config) = validate::load(global.format, Some(&args.config))? else {
         return Ok(Code::Config);
     };
-    let Some(kafka) = config.kafka.clone() else {
+    let Some(kafka) = &config.kafka else {
         let message = "the configuration has no `kafka`: the journal is no spool";
         return Err(Failure::message(Code::Config, message));
     };
@@ -43,9 +42,7 @@ async fn run_replay(global: &Global, args: &ReplayArgs) -> Result<Code, Failure>
     let dir = DataDir::new(&global.data);
     let journal = open_journal(&cx, role::spool::journal_config(&config), &dir).await?;
     role::spool::check_is_one(&cx, &journal, &dir).await?;
-    let settings = millstream_log_kafka::Settings { app: APP.to_owned() };
-    let remote = KafkaLog::connect(&cx, kafka, settings).await;
-    let replayed = match remote {
+    let replayed = match connect(&cx, kafka).await {
         Ok(remote) => {
             let loss = if args.accept_loss { Loss::Accept } else { Loss::Refuse };
             let local: Arc<dyn Log> = Arc::new(journal.clone());

@@ -1,11 +1,9 @@
 //! `tasks reset`: lets tasks go on that the log, or their table, refuses.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_lake::{Lake, Seams};
 use millstream_log::Log;
-use millstream_log_kafka::KafkaLog;
 use millstream_model::Classify as _;
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
 use serde_json::json;
@@ -16,7 +14,8 @@ use crate::command::{refuse_running, validate};
 use crate::config::{Config, PipelineSpec, SinkSpec};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
-use crate::flow::{APP, processor_task, sink_task};
+use crate::flow::{processor_task, sink_task};
+use crate::logs::connect;
 use crate::output::{print, print_json};
 use crate::reset::{PipelineReset, Place, ResetError, SinkReset, Step};
 use crate::role;
@@ -51,10 +50,9 @@ async fn run_reset(global: &Global, args: &ResetArgs) -> Result<Code, Failure> {
             done
         }
         Some(kafka) => {
-            let settings = millstream_log_kafka::Settings { app: APP.to_owned() };
-            let log = KafkaLog::connect(&cx, kafka.clone(), settings).await;
-            let log = Arc::new(log.map_err(|error| Failure::classified(error.class(), error))?);
-            let done = reset.run(&cx, &*log, of).await;
+            let log = connect(&cx, kafka).await;
+            let log = log.map_err(|error| Failure::classified(error.class(), error))?;
+            let done = reset.run(&cx, &log, of).await;
             log.close(&cx).await;
             done
         }

@@ -78,8 +78,7 @@ impl ClusterLog {
         if let Some(reached) = self.reached.get() {
             return Ok(reached);
         }
-        let settings = Settings { app: APP.to_owned() };
-        let reached = KafkaLog::connect(cx, self.config.clone(), settings).await?;
+        let reached = connect(cx, &self.config).await?;
         Ok(self.reached.get_or_init(|| reached))
     }
 
@@ -130,6 +129,12 @@ impl ClusterLog {
             None => io::Error::new(io::ErrorKind::NotConnected, "Kafka is not reached yet"),
         }
     }
+}
+
+/// Reaches a cluster under the name that every task of ours has there.
+pub(crate) async fn connect(cx: &Context, config: &Config) -> Result<KafkaLog, CallError> {
+    let settings = Settings { app: APP.to_owned() };
+    KafkaLog::connect(cx, config.clone(), settings).await
 }
 
 #[async_trait]
