@@ -16,8 +16,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use millstream_log::{Append, EnqueueError};
-use millstream_model::{RecordBatch, TopicPartition};
+use millstream_log::{Append, EnqueueError, check};
+use millstream_model::{ByteSize, RecordBatch, TopicPartition};
 use millstream_runtime::Context;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -134,20 +134,20 @@ impl Enqueuer {
     /// Refuses what can never be appended.
     fn check(&self, records: &[(TopicPartition, RecordBatch)]) -> Result<Size, EnqueueError> {
         let config = &self.cluster.config;
-        let mut size = Size { bytes: 0, records: 0 };
-        for (partition, batch) in records {
+        for (partition, _) in records {
             let known = self.cluster.topics.known(&partition.topic);
             if known.is_none_or(|topic| topic.partitions <= partition.partition.0) {
                 return Err(EnqueueError::UnknownPartition(partition.clone()));
             }
-            size.bytes += batch.as_bytes().len() as u64;
-            size.records += u64::from(batch.len());
         }
-        within(size.bytes, config.append_bytes_max.bytes())?;
-        for record in records.iter().flat_map(|(_, batch)| batch) {
-            within(record_len(&record) as u64, config.record_bytes_max.bytes())?;
+        let limit = |limit: ByteSize| usize::try_from(limit.bytes()).unwrap_or(usize::MAX);
+        let bytes = check::append_bytes(records, limit(config.append_bytes_max))?;
+        let batches = records.iter().map(|(_, batch)| batch);
+        for record in batches.clone().flatten() {
+            check::record_bytes(record_len(&record), limit(config.record_bytes_max))?;
         }
-        Ok(size)
+        let count = batches.map(|batch| u64::from(batch.len())).sum();
+        Ok(Size { bytes: bytes as u64, records: count })
     }
 
     /// Takes room for a batch; called with the lock held, so that two cannot take the same.
@@ -217,14 +217,6 @@ impl Drop for Enqueuer {
 struct Size {
     bytes: u64,
     records: u64,
-}
-
-fn within(bytes: u64, bytes_max: u64) -> Result<(), EnqueueError> {
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    let narrow = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
-    Err(EnqueueError::TooLarge { bytes: narrow(bytes), bytes_max: narrow(bytes_max) })
 }
 
 fn make(

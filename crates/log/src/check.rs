@@ -23,10 +23,17 @@ pub fn append_bytes(
     bytes_max: usize,
 ) -> Result<usize, EnqueueError> {
     let bytes = records.iter().map(|(_, batch)| batch.as_bytes().len()).sum();
-    if bytes > bytes_max {
-        return Err(EnqueueError::TooLarge { bytes, bytes_max });
-    }
+    within(bytes, bytes_max)?;
     Ok(bytes)
+}
+
+/// Checks the size of one record of an append, where a log bounds that.
+pub fn record_bytes(bytes: usize, bytes_max: usize) -> Result<(), EnqueueError> {
+    within(bytes, bytes_max)
+}
+
+fn within(bytes: usize, bytes_max: usize) -> Result<(), EnqueueError> {
+    if bytes > bytes_max { Err(EnqueueError::TooLarge { bytes, bytes_max }) } else { Ok(()) }
 }
 
 /// Checks the size of a transaction, positions included, and that of each position.
