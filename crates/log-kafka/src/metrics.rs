@@ -8,6 +8,7 @@ const OPEN_DURATION: &str = "millstream_log_kafka_open_duration_seconds";
 const TRANSACTION_DURATION: &str = "millstream_log_kafka_transaction_duration_seconds";
 const FAILED_TRANSACTIONS: &str = "millstream_log_kafka_failed_transactions_total";
 const HUNG_WRITERS: &str = "millstream_log_kafka_hung_writers_total";
+const FAILED_MEMBERS: &str = "millstream_log_kafka_failed_members_total";
 
 /// How a transaction ended that did not commit; the values of the label `outcome`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub fn describe() {
     describe_histogram!(TRANSACTION_DURATION, seconds, "Time until a transaction was committed");
     describe_counter!(FAILED_TRANSACTIONS, Unit::Count, "Transactions not committed, by outcome");
     describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
+    describe_counter!(FAILED_MEMBERS, Unit::Count, "Group members that failed and joined again");
 }
 
 pub(crate) fn opened(took: Duration) {
@@ -50,4 +52,8 @@ pub(crate) fn transaction_failed(outcome: Failed) {
 
 pub(crate) fn writer_hung() {
     counter!(HUNG_WRITERS).increment(1);
+}
+
+pub(crate) fn member_failed() {
+    counter!(FAILED_MEMBERS).increment(1);
 }

@@ -20,6 +20,8 @@ use crate::client::Connection;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::error::{KafkaError, Reason};
+use crate::metrics;
+use crate::names::Names;
 
 /// How long one poll of the group waits; a stop is seen that much later.
 const POLL: Duration = Duration::from_millis(100);
@@ -132,11 +134,7 @@ impl Member {
         handover: Arc<Handover>,
     ) -> Self {
         let names = cluster.names.clone();
-        let connection = Connection::new("member");
-        let owned = Mutex::default();
-        let trouble = watch::Sender::new(None);
-        let group = Group { settings, names, events, handover, owned, connection, trouble };
-        Self { cluster, group: Arc::new(group) }
+        Self { cluster, group: Arc::new(Group::new(settings, names, events, handover)) }
     }
 
     /// Returns why the group cannot be joined, now and later.
@@ -158,6 +156,7 @@ impl Member {
                 Err(error) => {
                     let error = KafkaError::new(JOINING, error, &self.group.connection);
                     tracing::warn!(%error, "a group cannot be joined; it is tried again");
+                    metrics::member_failed();
                     self.group.show(Some(error.to_string()));
                     self.group.lose_all();
                     self.group.handover.pause();
@@ -178,7 +177,11 @@ impl Member {
         consumer.subscribe(&topics)?;
         let mut quiet_since = Instant::now();
         while !self.group.handover.is_stopped() {
-            match consumer.poll(POLL) {
+            let polled = consumer.poll(POLL);
+            if let Some(error) = self.group.not_taken().take() {
+                return Err(error);
+            }
+            match polled {
                 // Partitions are paused at once, but a record may slip in before that.
                 None | Some(Ok(_)) => {
                     let trouble = self.group.silent_trouble();
@@ -228,16 +231,35 @@ impl Member {
 /// What the callbacks of a member work with.
 struct Group {
     settings: GroupSettings,
-    names: crate::names::Names,
+    names: Names,
     events: mpsc::Sender<AssignmentEvent>,
     handover: Arc<Handover>,
     owned: Mutex<Owned>,
     connection: Arc<Connection>,
+    /// Why partitions that the group gave us were not taken over: nobody else works on them, so
+    /// this member leaves, and the group places them anew.
+    not_taken: Mutex<Option<ClientError>>,
     /// Why the group cannot be joined, for whoever looks.
     trouble: watch::Sender<Option<String>>,
 }
 
 impl Group {
+    fn new(
+        settings: GroupSettings,
+        names: Names,
+        events: mpsc::Sender<AssignmentEvent>,
+        handover: Arc<Handover>,
+    ) -> Self {
+        let connection = Connection::new("member");
+        let (owned, not_taken, trouble) =
+            (Mutex::default(), Mutex::default(), watch::Sender::new(None));
+        Self { settings, names, events, handover, owned, connection, not_taken, trouble }
+    }
+
+    fn not_taken(&self) -> MutexGuard<'_, Option<ClientError>> {
+        self.not_taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn owned(&self) -> MutexGuard<'_, Owned> {
         self.owned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -289,8 +311,8 @@ impl Group {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
             RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
         });
-        if let Err(error) = assigned.and_then(|()| consumer.pause(list)) {
-            tracing::warn!(%error, "partitions of a group were not taken over");
+        if let Err(error) = assigned.and_then(|()| pause(consumer, list)) {
+            *self.not_taken() = Some(error);
             return;
         }
         // The coordinator answers.
@@ -329,6 +351,12 @@ impl Group {
             self.tell(AssignmentEvent::Lost(tasks));
         }
     }
+}
+
+/// Pauses partitions: the call itself always succeeds, each of them says whether it is paused.
+fn pause(consumer: &BaseConsumer<MemberContext>, list: &TopicPartitionList) -> KafkaResult<()> {
+    consumer.pause(list)?;
+    list.elements().iter().try_for_each(|element| element.error())
 }
 
 struct MemberContext(Arc<Group>);
@@ -373,3 +401,6 @@ fn is_final(error: &ClientError) -> bool {
     );
     matches!(error, ClientError::MessageConsumptionFatal(_)) || is_unsupported(error) || refused
 }
+
+#[cfg(test)]
+mod tests;
