@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const OPEN_DURATION: &str = "millstream_log_kafka_open_duration_seconds";
 const TRANSACTION_DURATION: &str = "millstream_log_kafka_transaction_duration_seconds";
 const FAILED_TRANSACTIONS: &str = "millstream_log_kafka_failed_transactions_total";
 const HUNG_WRITERS: &str = "millstream_log_kafka_hung_writers_total";
+const ENDING_CLIENTS: &str = "millstream_log_kafka_ending_clients";
 const FAILED_MEMBERS: &str = "millstream_log_kafka_failed_members_total";
 
 /// How a transaction ended that did not commit; the values of the label `outcome`.
@@ -35,6 +38,7 @@ pub fn describe() {
     describe_histogram!(TRANSACTION_DURATION, seconds, "Time until a transaction was committed");
     describe_counter!(FAILED_TRANSACTIONS, Unit::Count, "Transactions not committed, by outcome");
     describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
+    describe_gauge!(ENDING_CLIENTS, Unit::Count, "Clients of Kafka that wait for their end");
     describe_counter!(FAILED_MEMBERS, Unit::Count, "Group members that failed and joined again");
 }
 
@@ -56,4 +60,12 @@ pub(crate) fn writer_hung() {
 
 pub(crate) fn member_failed() {
     counter!(FAILED_MEMBERS).increment(1);
+}
+
+pub(crate) fn client_waits() {
+    gauge!(ENDING_CLIENTS).increment(1.0);
+}
+
+pub(crate) fn client_ended() {
+    gauge!(ENDING_CLIENTS).decrement(1.0);
 }
