@@ -45,7 +45,8 @@ pub struct Config {
     /// How long a record without an owner is tried to be delivered.
     pub delivery_time_max: Duration,
     /// How long a member of a group may be silent before its tasks go to others, on brokers without
-    /// KIP-848: those that have it set that themselves, for the group.
+    /// KIP-848: those that have it set that themselves, for the group. A fifth of it is also how long
+    /// a fenced task waits, on all of them: no less than their heartbeat, if that is to be enough.
     pub session_time_max: Duration,
     /// How many bytes the reader of one task fetches ahead; who only looks fetches little ahead.
     pub fetch_ahead_bytes_max: ByteSize,

@@ -110,6 +110,9 @@ impl Log for KafkaLog {
         self.tasks.committed(cx, task).await
     }
 
+    /// Where the brokers set the heartbeat (KIP-848) this is only our guess of it, and a
+    /// `session_time_max` below 25 s makes it shorter than their 5 s: two owners may then fence each
+    /// other again before the older one hears that it is none any more. It costs work, not records.
     fn fence_pause(&self) -> Duration {
         self.cluster.config.heartbeat_interval()
     }
