@@ -30,6 +30,6 @@ pub mod view;
 pub use batch::WriteBatch;
 pub use changelog::{Change, ChangelogError};
 pub use memory::MemoryStore;
-pub use snapshot::{Identity, SnapshotDir};
+pub use snapshot::{Identity, Loaded, SnapshotDir};
 pub use store::{Entry, FamilyId, Key, KeyRange, Label, Store, StoreError, StoreInfo};
 pub use view::View;

@@ -7,8 +7,8 @@
 //!
 //! A file is written beside its name, synced, and renamed: what has the name is whole. The two
 //! newest are kept, so that one that turns out damaged costs time and nothing else. A snapshot is
-//! a cache: one that cannot be used is passed over, and the caller decides from the changelog
-//! whether it can do without.
+//! a cache: one that cannot be used, or not even be read, is passed over, and the caller decides from
+//! the changelog whether it can do without.
 
 mod format;
 #[cfg(feature = "test-support")]
@@ -51,6 +51,15 @@ pub struct Identity {
     pub written_after: Option<Timestamp>,
 }
 
+/// What a directory of snapshots gave.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The newest that can be used.
+    pub store: Option<MemoryStore>,
+    /// Why newer ones could not be read: the disk failed. They may be whole, and read the next time.
+    pub unreadable: Vec<StoreError>,
+}
+
 /// The snapshots of one task.
 #[derive(Debug, Clone)]
 pub struct SnapshotDir {
@@ -86,27 +95,30 @@ impl SnapshotDir {
         self.remove_old()
     }
 
-    /// Returns the newest snapshot that is whole and fits, as a store of at most `bytes_max`.
-    /// Blocks.
-    pub fn load(
-        &self,
-        identity: &Identity,
-        bytes_max: u64,
-    ) -> Result<Option<MemoryStore>, StoreError> {
+    /// Returns the newest snapshot that is whole and fits, as a store of at most `bytes_max`, and
+    /// which ones the disk did not give back. Blocks.
+    pub fn load(&self, identity: &Identity, bytes_max: u64) -> Result<Loaded, StoreError> {
+        let mut loaded = Loaded::default();
         for offset in self.offsets()?.into_iter().rev() {
             let path = self.path_of(offset);
             match read(&*self.disk, &path, identity, bytes_max) {
-                Ok(Some(store)) => return Ok(Some(store)),
+                Ok(Some(store)) => {
+                    loaded.store = Some(store);
+                    break;
+                }
                 Ok(None) => {
                     warn!(path = %path.display(), "snapshot of state is of another log or too old");
                 }
-                Err(error @ StoreError::Disk { .. }) => return Err(error),
                 Err(error) => {
-                    warn!(path = %path.display(), %error, "snapshot of state is passed over");
+                    let source = std::error::Error::source(&error);
+                    warn!(path = %path.display(), %error, ?source, "snapshot of state is passed over");
+                    if matches!(error, StoreError::Disk { .. }) {
+                        loaded.unreadable.push(error);
+                    }
                 }
             }
         }
-        Ok(None)
+        Ok(loaded)
     }
 
     /// Removes every snapshot. Blocks.
@@ -141,15 +153,15 @@ impl SnapshotDir {
     }
 
     /// Removes every snapshot that is not of the same history as one at `position`, as far as its
-    /// name and head tell. A damaged one is left: it is pushed out like any other.
+    /// name and head tell. One that is damaged or cannot be read is left: it is pushed out like any
+    /// other.
     fn remove_stale(&self, position: &LogPosition, label: &Label) -> Result<(), StoreError> {
         for offset in self.offsets()? {
             let path = self.path_of(offset);
             let is_stale = offset > position.offset
                 || match head(&*self.disk, &path) {
                     Ok((found, labelled)) => !is_of(&found, &labelled, position, label),
-                    Err(error @ StoreError::Disk { .. }) => return Err(error),
-                    Err(_damaged) => false,
+                    Err(_damaged_or_unreadable) => false,
                 };
             if is_stale {
                 warn!(path = %path.display(), "snapshot of another state is removed");

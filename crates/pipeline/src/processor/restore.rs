@@ -15,7 +15,7 @@ use std::time::Duration;
 use millstream_log::{Bounds, Committed, FetchLimits, LogReader, ReaderError};
 use millstream_model::{ErrorClass, LogPosition, Offset, Timestamp, TopicPartition};
 use millstream_runtime::{Context, TaskKind, spawn_blocking};
-use millstream_state::{Change, Identity, MemoryStore, Store as _, WriteBatch};
+use millstream_state::{Change, Identity, Loaded, MemoryStore, Store as _, WriteBatch};
 
 use super::Processor;
 use super::keeping::FINGERPRINT;
@@ -40,6 +40,20 @@ enum Origin {
     Beginning,
 }
 
+/// How a state may be rebuilt from one origin.
+struct Prepared {
+    /// Where reading the changelog goes on; `None` when there is nothing to go on from.
+    from: Option<LogPosition>,
+    /// Why a snapshot could not be read that may have been of use.
+    unreadable: Option<Failure>,
+}
+
+impl Prepared {
+    fn at(from: Option<LogPosition>) -> Self {
+        Self { from, unreadable: None }
+    }
+}
+
 impl Processor {
     /// Rebuilds the state of the steps, if they keep any.
     pub(super) async fn restore(
@@ -59,10 +73,11 @@ impl Processor {
         let since = mark.since;
         self.state()?.set_since(since);
         let mut reason = String::new();
+        let mut unreadable = None;
         for origin in [Origin::Memory, Origin::Snapshot, Origin::Beginning] {
-            let Some(from) = self.prepare(origin, &changelog, &bounds, since).await? else {
-                continue;
-            };
+            let prepared = self.prepare(origin, &changelog, &bounds, since).await?;
+            unreadable = prepared.unreadable.or(unreadable);
+            let Some(from) = prepared.from else { continue };
             match self.log.reader(cx, &changelog, from).await {
                 Ok(reader) => self.replay(cx, reader, from..bounds.end, since).await?,
                 Err(ReaderError::Position(refused)) => {
@@ -78,7 +93,8 @@ impl Processor {
             tracing::warn!(%changelog, ?origin, reason = %found, "state is rebuilt from elsewhere");
             reason = found;
         }
-        Err(self.refused(&changelog, &reason))
+        // What the disk did not give back this time may be what is lacking.
+        Err(unreadable.unwrap_or_else(|| self.refused(&changelog, &reason)))
     }
 
     /// Begins with an empty state at the changelog's end.
@@ -115,15 +131,14 @@ impl Processor {
         Err(Failure::refused("restore", ErrorClass::Invalid, reason))
     }
 
-    /// Makes the state stand where reading is to go on; `None` when there is nothing to go on
-    /// from.
+    /// Makes the state stand where reading is to go on, if there is anything to go on from.
     async fn prepare(
         &mut self,
         origin: Origin,
         changelog: &TopicPartition,
         bounds: &Bounds,
         since: Offset,
-    ) -> Result<Option<LogPosition>, Failure> {
+    ) -> Result<Prepared, Failure> {
         let now = self.clock.now();
         // Behind deletions that a compacted topic may have forgotten, nothing old is of use.
         let is_compacted = !self.log.admin().is_gapless();
@@ -135,7 +150,7 @@ impl Processor {
                 let held = self.state()?.position();
                 let fresh = |as_of: Timestamp| written_after.is_none_or(|limit| as_of > limit);
                 let held = held.filter(|(held, as_of)| held.offset >= since && fresh(*as_of));
-                Ok(held.map(|(position, _)| position))
+                Ok(Prepared::at(held.map(|(position, _)| position)))
             }
             Origin::Snapshot => {
                 let identity = Identity {
@@ -146,25 +161,32 @@ impl Processor {
                     since,
                     written_after,
                 };
-                let Some(store) = self.load(identity).await? else { return Ok(None) };
-                let position = store.info().position;
-                self.state()?.reset(store, now);
-                Ok(position)
+                let Loaded { store, unreadable } = self.load(identity).await?;
+                let unreadable = unreadable.first().map(|error| Failure::of("restore", error));
+                let from = match store {
+                    None => None,
+                    Some(store) => {
+                        let position = store.info().position;
+                        self.state()?.reset(store, now);
+                        position
+                    }
+                };
+                Ok(Prepared { from, unreadable })
             }
             Origin::Beginning => {
                 if !is_compacted && bounds.start.offset > since {
-                    return Ok(None);
+                    return Ok(Prepared::at(None));
                 }
                 self.state()?.reset(MemoryStore::new(u64::MAX), now);
-                Ok(Some(bounds.start))
+                Ok(Prepared::at(Some(bounds.start)))
             }
         }
     }
 
-    async fn load(&self, identity: Identity) -> Result<Option<MemoryStore>, Failure> {
+    async fn load(&self, identity: Identity) -> Result<Loaded, Failure> {
         let keeping = self.settings.keeping.as_ref();
         let Some(snapshots) = keeping.and_then(|keeping| keeping.snapshots.clone()) else {
-            return Ok(None);
+            return Ok(Loaded::default());
         };
         let mut loading =
             spawn_blocking(TaskKind("state-load"), move || snapshots.load(&identity, u64::MAX));
@@ -172,7 +194,9 @@ impl Processor {
             .join()
             .await
             .map_err(|error| Failure::refused("restore", ErrorClass::Bug, error.to_string()))?;
-        loaded.map_err(|error| Failure::of("restore", &error))
+        let loaded = loaded.map_err(|error| Failure::of("restore", &error))?;
+        loaded.unreadable.iter().for_each(|_| crate::metrics::snapshot("unreadable"));
+        Ok(loaded)
     }
 
     /// Reads a range of the changelog into the state; what stands before `since` is left out.

@@ -14,7 +14,7 @@ use millstream_pipeline::processor::{Keeping, Settings};
 use millstream_pipeline::step::{StepConfig, dedupe};
 use millstream_pipeline::{Cleaner, Counts, TaskState, TaskStatus, cleaner};
 use millstream_runtime::disk::OpenMode;
-use millstream_runtime::disk::fault::FaultDisk;
+use millstream_runtime::disk::fault::{Fault, FaultDisk, Op, OpKind, When};
 use millstream_runtime::{Disk, Rng};
 use millstream_state::{Change, FamilyId, MemoryStore, SnapshotDir, Store as _, WriteBatch};
 use proptest::prelude::*;
@@ -193,6 +193,35 @@ async fn the_changelog_is_trimmed_behind_the_second_newest_snapshot_and_nothing_
     let status = running.until_done(21).await;
     assert_eq!(status.counts.deduplicated, 10);
     assert_eq!(stage.values(&partition("clean", 0)), (0..11).map(event).collect::<Vec<_>>());
+    running.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_cannot_be_read_makes_way_for_the_one_before() {
+    let (stage, disk) = (Stage::new().await, FaultDisk::new(1));
+    let settings = fill(&stage, &disk, 0..10).await;
+    let newest = Path::new(SNAPSHOTS).join(&snapshot_names(&disk)[1]);
+    let reads_newest = move |op: &Op| op.kind == OpKind::Open && op.path == newest;
+    disk.inject(When::Every(Box::new(reads_newest)), Fault::Error);
+    append(&stage, &(0..11).map(event).collect::<Vec<_>>()).await;
+    let mut running = stage.process(settings);
+    assert_eq!(running.until_done(21).await.counts.deduplicated, 10);
+    running.drain().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_no_snapshot_can_be_read_a_task_waits_for_the_disk_and_lets_nothing_through() {
+    let (stage, disk) = (Stage::new().await, FaultDisk::new(1));
+    let settings = fill(&stage, &disk, 0..10).await;
+    disk.inject(When::Every(Box::new(|op: &Op| op.kind == OpKind::Read)), Fault::Error);
+    append(&stage, &(0..11).map(event).collect::<Vec<_>>()).await;
+    let mut running = stage.process(settings);
+    let (step, class, reason) = stuck(&mut running).await;
+    assert_eq!((step.as_str(), class), ("restore", ErrorClass::Transient), "{reason}");
+    assert!(reason.contains(".snapshot"), "{reason}");
+    assert_eq!(stage.values(&partition("clean", 0)).len(), 10, "nothing was let through");
+    disk.clear_faults();
+    assert_eq!(running.until_done(21).await.counts.deduplicated, 10);
     running.drain().await;
 }
 

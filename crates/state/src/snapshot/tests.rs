@@ -1,6 +1,6 @@
 use millstream_model::{Incarnation, LogPosition};
 use millstream_runtime::Rng;
-use millstream_runtime::disk::fault::{FaultDisk, Survival};
+use millstream_runtime::disk::fault::{Fault, FaultDisk, Op, OpKind, Survival, When};
 use uuid::Uuid;
 
 use super::*;
@@ -50,17 +50,24 @@ fn dir(disk: &FaultDisk) -> SnapshotDir {
     SnapshotDir::new(Arc::new(disk.clone()), PathBuf::from("/state/task"))
 }
 
+/// What comes back from a disk that is sound.
+fn loaded(dir: &SnapshotDir) -> Option<MemoryStore> {
+    let Loaded { store, unreadable } = dir.load(&identity(), BYTES_MAX).unwrap();
+    assert!(unreadable.is_empty(), "{unreadable:?}");
+    store
+}
+
 #[test]
 fn the_newest_snapshot_comes_back_and_two_are_kept() {
     let disk = FaultDisk::new(1);
     let dir = dir(&disk);
-    assert_eq!(dir.load(&identity(), BYTES_MAX).unwrap(), None);
+    assert_eq!(loaded(&dir), None);
     assert_eq!(dir.save(&store(0, 5), &label()).unwrap(), None);
     assert_eq!(dir.save(&store(10, 50), &label()).unwrap(), Some(Offset(5)));
     // More than one block.
     assert_eq!(dir.save(&store(30_000, 500), &label()).unwrap(), Some(Offset(50)));
     assert_eq!(dir.offsets().unwrap(), [Offset(50), Offset(500)]);
-    assert_eq!(dir.load(&identity(), BYTES_MAX).unwrap(), Some(store(30_000, 500)));
+    assert_eq!(loaded(&dir), Some(store(30_000, 500)));
 }
 
 #[test]
@@ -91,7 +98,7 @@ fn snapshots_of_another_log_or_from_beyond_the_end_do_not_push_out_new_ones() {
             let is_ours = stale == position(7_000);
             let expected = kept_from.or(is_ours.then_some(Offset(6)));
             assert_eq!(dir.save(&store(3, offset), &label).unwrap(), expected, "{stale:?}");
-            let found = dir.load(&identity(), BYTES_MAX).unwrap();
+            let found = loaded(&dir);
             assert_eq!(found, Some(store(3, offset)), "{stale:?}");
         }
         assert_eq!(dir.offsets().unwrap(), [Offset(20), Offset(30)], "{stale:?}");
@@ -103,7 +110,7 @@ fn a_snapshot_of_something_else_or_too_old_is_not_used() {
     let dir = dir(&FaultDisk::new(1));
     dir.save(&store(2, 5), &label()).unwrap();
     let check = |identity: Identity, is_used| {
-        let found = dir.load(&identity, BYTES_MAX).unwrap();
+        let found = dir.load(&identity, BYTES_MAX).unwrap().store;
         assert_eq!(found.is_some(), is_used, "{identity:?}");
     };
     check(identity(), true);
@@ -129,15 +136,56 @@ fn a_damaged_snapshot_is_passed_over_for_the_one_before() {
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
-        let found = dir.load(&identity(), BYTES_MAX).unwrap();
+        let found = loaded(&dir);
         assert_eq!(found, Some(store(5, 5)), "byte {at}");
         file.write_all_at(&byte, at).unwrap();
     }
     for cut in 0..len {
         file.set_len(len).unwrap();
         file.set_len(cut).unwrap();
-        assert_eq!(dir.load(&identity(), BYTES_MAX).unwrap(), Some(store(5, 5)), "cut at {cut}");
+        assert_eq!(loaded(&dir), Some(store(5, 5)), "cut at {cut}");
     }
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_read_is_named_and_the_one_before_is_used() {
+    for kind in [OpKind::Open, OpKind::Len, OpKind::Read] {
+        let disk = FaultDisk::new(1);
+        let dir = dir(&disk);
+        dir.save(&store(5, 5), &label()).unwrap();
+        dir.save(&store(9, 9), &label()).unwrap();
+        let newest = dir.path_of(Offset(9));
+        // An open file goes by the name under which it was written.
+        let stem = newest.with_extension("");
+        let fits = move |op: &Op| op.kind == kind && op.path.with_extension("") == stem;
+        disk.inject(When::Every(Box::new(fits)), Fault::Error);
+        let Loaded { store: found, unreadable } = dir.load(&identity(), BYTES_MAX).unwrap();
+        assert_eq!(found, Some(store(5, 5)), "{kind:?}");
+        let [StoreError::Disk { path, .. }] = &unreadable[..] else {
+            unreachable!("{unreadable:?}")
+        };
+        assert_eq!(*path, newest, "{kind:?}");
+
+        // Nor does it stop the next ones, which push it out.
+        dir.save(&store(20, 20), &label()).unwrap();
+        assert_eq!(dir.save(&store(30, 30), &label()).unwrap(), Some(Offset(20)), "{kind:?}");
+        assert_eq!(dir.offsets().unwrap(), [Offset(20), Offset(30)], "{kind:?}");
+        disk.clear_faults();
+        assert_eq!(loaded(&dir), Some(store(30, 30)), "{kind:?}");
+    }
+}
+
+#[test]
+fn where_no_snapshot_can_be_read_each_is_named() {
+    let disk = FaultDisk::new(1);
+    let dir = dir(&disk);
+    dir.save(&store(5, 5), &label()).unwrap();
+    dir.save(&store(9, 9), &label()).unwrap();
+    disk.inject(When::Every(Box::new(|op| op.kind == OpKind::Open)), Fault::Error);
+    let Loaded { store: found, unreadable } = dir.load(&identity(), BYTES_MAX).unwrap();
+    assert_eq!((found, unreadable.len()), (None, 2));
+    disk.clear_faults();
+    assert_eq!(loaded(&dir), Some(store(9, 9)));
 }
 
 #[test]
@@ -162,7 +210,7 @@ fn a_power_cut_at_any_moment_leaves_a_snapshot_to_go_on_from() {
             disk.crash_at(change);
             let (done, kept_from) = save_all(&disk);
             let disk = disk.reboot(survival);
-            let found = dir(&disk).load(&identity(), BYTES_MAX).unwrap();
+            let found = loaded(&dir(&disk));
             let offset = found.as_ref().map(|store| store.info().position.unwrap().offset);
             let at_least = [None, Some(5), Some(50), Some(500), Some(5_000)][done].map(Offset);
             assert!(offset >= at_least, "{change} {survival:?}: {offset:?} after {done}");
@@ -171,7 +219,7 @@ fn a_power_cut_at_any_moment_leaves_a_snapshot_to_go_on_from() {
             assert_eq!(found, offset.map(|offset| store(20, offset.0)));
             // What the crash left is no obstacle.
             dir(&disk).save(&store(1, 9_000), &label()).unwrap();
-            let found = dir(&disk).load(&identity(), BYTES_MAX).unwrap();
+            let found = loaded(&dir(&disk));
             assert_eq!(found, Some(store(1, 9_000)));
         }
     }
