@@ -4,8 +4,8 @@
 //! record, and gives a batch's records offsets that others' may lie between. Requests ask here for
 //! their own records, so that what befell one request's record is never told to another.
 
-use millstream_log::{Appended, EnqueueError, RecordOutcome};
-use millstream_model::{Offset, PartitionId};
+use millstream_log::{Appended, EnqueueError, Landed, RecordOutcome};
+use millstream_model::PartitionId;
 
 /// Where a record stands in its append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,8 +55,9 @@ impl Outcome {
     pub(crate) fn of(&self, place: Place) -> RecordOutcome {
         match &self.result {
             Ok(appended) => {
-                let found = offset_of(appended, place);
-                RecordOutcome::Appended(found.expect("an append answers for each of its records"))
+                let run = run_of(appended, place);
+                let (landed, index) = run.expect("an append answers for each of its records");
+                RecordOutcome::Appended(landed.offsets().map(|run| run.start().plus(index)))
             }
             Err(EnqueueError::Records { outcomes, .. }) => {
                 let batch = self.partitions.iter().position(|found| *found == place.partition);
@@ -69,16 +70,17 @@ impl Outcome {
     }
 }
 
-/// Returns where a record landed: the runs of its partition follow each other in its order.
-fn offset_of(appended: &[Appended], place: Place) -> Option<Offset> {
+/// Returns the run a record is in, and its place there: the runs of its partition follow each other
+/// in its order.
+fn run_of(appended: &[Appended], place: Place) -> Option<(Landed, u64)> {
     let mut before = 0;
     let runs = appended.iter().filter(|run| run.partition.partition == place.partition);
-    for run in runs {
+    for Appended { landed, .. } in runs {
         let index = u64::from(place.index) - before;
-        if index < run.offsets.len() {
-            return Some(run.offsets.start().plus(index));
+        if index < landed.records() {
+            return Some((*landed, index));
         }
-        before += run.offsets.len();
+        before += landed.records();
     }
     None
 }

@@ -284,7 +284,7 @@ pub struct Bounds {
     pub end: LogPosition,
 }
 
-/// An append on its way; resolves when it is durable, with the offsets each partition gave.
+/// An append on its way; resolves when it is durable, with where each partition put it.
 ///
 /// Dropping it does not take the append back.
 #[derive(Debug)]

@@ -207,8 +207,9 @@ pub enum EnqueueError {
 /// What became of one record of an append that is not atomic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// It is durable, at this offset.
-    Appended(Offset),
+    /// It is durable, at this offset; `None` where the log does not say it
+    /// ([`crate::Landed::Somewhere`]).
+    Appended(Option<Offset>),
     /// It is not stored and will not be; the class says whether it is worth sending again.
     Refused(ErrorClass),
     /// It may be stored or not, now or later.

@@ -28,4 +28,4 @@ pub use error::{
     TransactError,
 };
 pub use topic::{Topic, TopicConfig, TopicKind};
-pub use transaction::{Appended, Committed, Consumed, OffsetBatch, Transaction};
+pub use transaction::{Appended, Committed, Consumed, Landed, OffsetBatch, Transaction};

@@ -58,8 +58,36 @@ pub struct Committed {
 pub struct Appended {
     /// The partition.
     pub partition: TopicPartition,
-    /// The offsets its records got.
-    pub offsets: OffsetRange,
+    /// Where its records are.
+    pub landed: Landed,
+}
+
+/// Where records of an append are that became durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Landed {
+    /// They got these offsets.
+    At(OffsetRange),
+    /// So many are stored, and the log does not say where: Kafka, sent once more what it had stored
+    /// before, may know no more than that.
+    Somewhere(u64),
+}
+
+impl Landed {
+    /// Returns how many records there are.
+    pub fn records(self) -> u64 {
+        match self {
+            Self::At(offsets) => offsets.len(),
+            Self::Somewhere(records) => records,
+        }
+    }
+
+    /// Returns their offsets; `None` where the log does not say them.
+    pub fn offsets(self) -> Option<OffsetRange> {
+        match self {
+            Self::At(offsets) => Some(offsets),
+            Self::Somewhere(_) => None,
+        }
+    }
 }
 
 /// Records with contiguous offsets.

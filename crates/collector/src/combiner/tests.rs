@@ -72,7 +72,7 @@ impl Stage {
 
 fn offsets(outcome: &Outcome, places: &[Place]) -> Vec<u64> {
     let offset = |place: &Place| match outcome.of(*place) {
-        RecordOutcome::Appended(Offset(offset)) => offset,
+        RecordOutcome::Appended(Some(Offset(offset))) => offset,
         other => unreachable!("{other:?}"),
     };
     places.iter().map(offset).collect()

@@ -8,8 +8,8 @@ use crate::outcome::{Outcome, Place};
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It is durable.
-    Stored(PartitionId, Offset),
+    /// It is durable; the log may not say where.
+    Stored(PartitionId, Option<Offset>),
     /// The log does not take it, and would not the next time.
     Refused,
     /// It is not stored and will not be: worth sending again.

@@ -161,11 +161,14 @@ impl Results<'_> {
         let topic = self.topic;
         let written = match fate {
             Fate::Stored(..) if self.detail == Detail::Rejected => return,
-            Fate::Stored(partition, offset) => write!(
-                out,
-                "{{\"index\":{index},\"status\":\"accepted\",\"topic\":\"{topic}\",\
-                 \"partition\":{partition},\"offset\":{offset}}},",
-            ),
+            Fate::Stored(partition, offset) => {
+                let offset = offset.map_or_else(|| "null".to_owned(), |offset| offset.to_string());
+                write!(
+                    out,
+                    "{{\"index\":{index},\"status\":\"accepted\",\"topic\":\"{topic}\",\
+                     \"partition\":{partition},\"offset\":{offset}}},",
+                )
+            }
             Fate::Refused => write!(
                 out,
                 "{{\"index\":{index},\"status\":\"rejected\",\"reason\":\"{REFUSED_BY_LOG}\"}},",

@@ -4,7 +4,9 @@ use anyhow::Result;
 use futures::FutureExt as _;
 use millstream_log::memory::MemoryLog;
 use millstream_log::{Append, EnqueueError, Log as _, RecordOutcome};
-use millstream_model::{ErrorClass, Record, RecordBatch, RecordBatchBuilder, TopicPartition};
+use millstream_model::{
+    ErrorClass, OffsetRange, Record, RecordBatch, RecordBatchBuilder, TopicPartition,
+};
 use serde_json::json;
 
 use crate::rig::{Answer, Faults, Rig, config, post};
@@ -43,7 +45,7 @@ fn outcome(
     alone.push(record);
     let append = log.enqueue(vec![(partition.clone(), alone.finish())]).expect("there is room");
     let appended = append.now_or_never().expect("nothing holds the log").expect("it is open");
-    RecordOutcome::Appended(appended[0].offsets.start())
+    RecordOutcome::Appended(appended[0].landed.offsets().map(OffsetRange::start))
 }
 
 /// Posts three events to a log on which those that hold `"x"` fail so.
@@ -128,5 +130,22 @@ async fn all_results_name_the_place_of_each_event_that_is_stored() -> Result<()>
         );
     }
     assert_eq!(results[1]["status"], "retry");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_is_stored_nobody_knows_where_is_accepted_without_an_offset() -> Result<()> {
+    let rig = Rig::start(config()).await?;
+    rig.fail("\"x\"", RecordOutcome::Appended(None));
+    let mut client = rig.client().await?;
+    let request = post("", r#"[{"n":0},{"x":1}]"#);
+    let request = String::from_utf8(request)?.replacen("/track", "/track?results=all", 1);
+    client.send(request).await?;
+    let answer = client.answer().await?;
+    assert_eq!(answer.status, 200);
+    let json = answer.json()?;
+    assert_eq!([&json["accepted"], &json["rejected"]], [2, 0]);
+    let result = &json["results"][1];
+    assert_eq!([&result["status"], &result["offset"]], [&json!("accepted"), &json!(null)]);
     Ok(())
 }

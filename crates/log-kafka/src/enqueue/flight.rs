@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use millstream_log::contract::AppendDone;
-use millstream_log::{Appended, EnqueueError, RecordOutcome};
+use millstream_log::{Appended, EnqueueError, Landed, RecordOutcome};
 use millstream_model::{ErrorClass, Offset, OffsetRange, Record, RecordBatch, TopicPartition};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
@@ -55,7 +55,7 @@ impl Flight {
         state.resolve();
     }
 
-    fn settle(&self, (batch, place): (usize, usize), outcome: Result<Offset, Failed>) {
+    fn settle(&self, (batch, place): (usize, usize), outcome: Result<Option<Offset>, Failed>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.outcomes[batch][place] = match outcome {
             Ok(offset) => RecordOutcome::Appended(offset),
@@ -113,23 +113,31 @@ fn refused_for(error: &KafkaError) -> RecordOutcome {
     })
 }
 
-/// Names the offsets of a batch, in runs: what others wrote and control records may lie between.
+/// Says where a batch landed, in runs: what others wrote and control records may lie between.
 fn appended(partition: &TopicPartition, batch: &[RecordOutcome]) -> Vec<Appended> {
-    let mut runs: Vec<OffsetRange> = Vec::with_capacity(1);
+    let mut runs: Vec<Landed> = Vec::with_capacity(1);
     for outcome in batch {
         let RecordOutcome::Appended(offset) = *outcome else { continue };
-        match runs.last_mut() {
-            Some(run) if run.end() == offset => {
+        match (runs.last_mut(), offset) {
+            (Some(Landed::At(run)), Some(offset)) if run.end() == offset => {
                 *run = OffsetRange::new(run.start(), offset.plus(1));
             }
-            _ => runs.push(OffsetRange::new(offset, offset.plus(1))),
+            (Some(Landed::Somewhere(records)), None) => *records += 1,
+            (_, Some(offset)) => runs.push(Landed::At(OffsetRange::new(offset, offset.plus(1)))),
+            (_, None) => runs.push(Landed::Somewhere(1)),
         }
     }
     if runs.is_empty() {
-        runs.push(OffsetRange::new(Offset::ZERO, Offset::ZERO));
+        runs.push(Landed::At(OffsetRange::new(Offset::ZERO, Offset::ZERO)));
     }
-    let named = |offsets| Appended { partition: partition.clone(), offsets };
+    let named = |landed| Appended { partition: partition.clone(), landed };
     runs.into_iter().map(named).collect()
+}
+
+/// Returns the offset of a record that is stored. It is negative where the brokers only said that a
+/// retried record was stored before.
+fn offset_of(reported: i64) -> Option<Offset> {
+    u64::try_from(reported).ok().map(Offset)
 }
 
 /// Goes with one record through librdkafka; dropped unreported, the record's outcome is unknown.
@@ -152,7 +160,7 @@ impl Tag {
     /// Takes what became of the record.
     pub(super) fn report(&mut self, result: &DeliveryResult<'_>, of: &Connection) {
         self.settle(match result {
-            Ok(message) => Ok(Offset(u64::try_from(message.offset()).unwrap_or(0))),
+            Ok(message) => Ok(offset_of(message.offset())),
             Err((error, message)) => {
                 let error = KafkaError::new(DURING, error.clone(), of);
                 let outcome = if may_be_stored(message) {
@@ -172,7 +180,7 @@ impl Tag {
         self.settle(Err(Failed { error, outcome }));
     }
 
-    fn settle(&mut self, outcome: Result<Offset, Failed>) {
+    fn settle(&mut self, outcome: Result<Option<Offset>, Failed>) {
         if let Some(flight) = self.flight.take() {
             flight.waiting.settled(self.bytes);
             flight.settle(self.place, outcome);

@@ -129,8 +129,9 @@ async fn offsets_go_on(stage: &mut Stage) -> Result<()> {
     let mut last = None;
     for _ in 0..4 {
         let appended = stage.append(&one, &["a", "b"]).await?;
-        ensure!(last <= Some(appended[0].offsets.start()), "{last:?}, then {appended:?}");
-        last = Some(appended[0].offsets.end());
+        let offsets = Stage::offsets(&appended[0])?;
+        ensure!(last <= Some(offsets.start()), "{last:?}, then {appended:?}");
+        last = Some(offsets.end());
         stage.restart().await?;
         ensure!(Some(stage.bounds(&one).await?.end.offset) >= last);
     }

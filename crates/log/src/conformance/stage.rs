@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use millstream_model::{
-    Headers, LogPosition, Offset, Record, RecordBatch, RecordBatchBuilder, SourceId, TaskId,
-    Timestamp, TopicName, TopicPartition,
+    Headers, LogPosition, Offset, OffsetRange, Record, RecordBatch, RecordBatchBuilder, SourceId,
+    TaskId, Timestamp, TopicName, TopicPartition,
 };
 use millstream_runtime::Context;
 
@@ -94,6 +94,11 @@ impl Stage {
     pub async fn append(&self, to: &TopicPartition, values: &[&str]) -> Result<Vec<Appended>> {
         let append = self.log.enqueue(vec![(to.clone(), batch(values))])?;
         Ok(self.cx.run(append).await??)
+    }
+
+    /// Returns the offsets of records that a log says where they are.
+    pub fn offsets(appended: &Appended) -> Result<OffsetRange> {
+        appended.landed.offsets().with_context(|| format!("no offsets in {appended:?}"))
     }
 
     /// Returns the bounds of a partition, with everything in them that was committed so far.

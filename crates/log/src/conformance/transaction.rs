@@ -155,7 +155,8 @@ async fn transactions_among_appends(stage: &mut Stage) -> Result<()> {
     stage.subject.release()?;
     let mut told = Vec::new();
     for (append, value) in appends {
-        told.push((cx.run(append).await??[0].offsets.start(), value.to_owned()));
+        let appended = cx.run(append).await??;
+        told.push((Stage::offsets(&appended[0])?.start(), value.to_owned()));
     }
     left.await?;
     right.await?;

@@ -21,7 +21,7 @@ use super::request::{Admitted, AppendRequest, Piece, TransactRequest, Work};
 use super::state::State;
 use crate::check;
 use crate::error::{EnqueueError, TransactError};
-use crate::transaction::Appended;
+use crate::transaction::{Appended, Landed};
 
 /// A section takes no more small batches beyond this size.
 const SECTION_BYTES_MAX: u64 = 1 << 20;
@@ -119,7 +119,8 @@ impl<'a> Stager<'a> {
         for piece in &request.pieces {
             let start = self.give_offsets(piece);
             let offsets = OffsetRange::new(start, start.plus(u64::from(piece.count)));
-            appended.push(Appended { partition: piece.partition.clone(), offsets });
+            let landed = Landed::At(offsets);
+            appended.push(Appended { partition: piece.partition.clone(), landed });
             if piece.count > 0 {
                 self.append_frame().runs.push(piece, start);
             }

@@ -17,7 +17,7 @@ use crate::check;
 use crate::contract::{Append, AppendDone, Bounds};
 use crate::error::{EnqueueError, ReaderError};
 use crate::topic::Topic;
-use crate::transaction::{Appended, Transaction};
+use crate::transaction::{Appended, Landed, Transaction};
 
 /// How long a full log asks its callers to wait.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -221,8 +221,8 @@ impl State {
             let count = u64::from(batch.len());
             let partition = self.partition_mut(&name).expect("checked when it was accepted");
             let first = partition.append(batch, incarnation, now);
-            let offsets = OffsetRange::new(first, first.plus(count));
-            appended.push(Appended { partition: name, offsets });
+            let landed = Landed::At(OffsetRange::new(first, first.plus(count)));
+            appended.push(Appended { partition: name, landed });
         }
         appended
     }

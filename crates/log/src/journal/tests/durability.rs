@@ -63,7 +63,8 @@ async fn group_around_a_transaction(
     let two = append(last, b"b");
     disk.release_syncs();
     held.await.unwrap();
-    let starts = [one.await, two.await].map(|told| told.unwrap()[0].offsets.start().0);
+    let starts =
+        [one.await, two.await].map(|told| told.unwrap()[0].landed.offsets().unwrap().start().0);
     transact.await.unwrap();
     assert_eq!(disk.counts().of(OpKind::Sync) - before, 2, "they were not one group");
     starts

@@ -282,5 +282,5 @@ async fn trim_makes_room_but_never_passes_a_task() {
     assert_eq!(read_all(&journal, &events).await.len(), 4);
     let values = vec![(events.clone(), batch(&[b"x"]))];
     let appended = journal.enqueue(values).unwrap().await.unwrap();
-    assert_eq!(appended[0].offsets.start().0, 10);
+    assert_eq!(appended[0].landed.offsets().unwrap().start().0, 10);
 }

@@ -53,7 +53,8 @@ impl Witness {
     pub(crate) fn acknowledge(&mut self, events: Vec<(TopicPartition, String)>, at: &[Appended]) {
         for ((partition, event), appended) in events.into_iter().zip(at) {
             assert_eq!(appended.partition, partition);
-            self.acknowledged.insert(event, (partition, appended.offsets.start()));
+            let offsets = appended.landed.offsets().expect("the journal says where records are");
+            self.acknowledged.insert(event, (partition, offsets.start()));
         }
     }
 
