@@ -24,6 +24,7 @@ use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::{
     ConfigValue, NewTopic, alter_topic, create_topic, delete_records, describe_topic_config,
 };
+use crate::names::number;
 use crate::open::Tasks;
 use crate::reader;
 use crate::topics::TopicDescription;
@@ -242,7 +243,7 @@ impl KafkaAdmin {
         let delete = move || {
             let during = "trim a partition";
             let name = cluster.names.topic(&partition.topic);
-            let number = i32::try_from(partition.partition.0).unwrap_or(i32::MAX);
+            let number = number(&partition);
             let offset = i64::try_from(before.0).unwrap_or(i64::MAX);
             let mut list = TopicPartitionList::with_capacity(1);
             let added = list.add_partition_offset(&name, number, ListOffset::Offset(offset));

@@ -167,9 +167,9 @@ impl Clients {
         client
     }
 
-    /// A reader of what is committed, for who only looks.
-    pub fn looking_reader(&self) -> ClientConfig {
-        let mut client = self.reader(Isolation::Committed);
+    /// A reader for who only looks.
+    pub fn looking_reader(&self, isolation: Isolation) -> ClientConfig {
+        let mut client = self.reader(isolation);
         let ahead = LOOK_AHEAD.min(self.config.fetch_ahead_bytes_max).bytes();
         client
             .set("queued.max.messages.kbytes", (ahead >> 10).max(1).to_string())

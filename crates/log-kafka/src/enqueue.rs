@@ -30,6 +30,7 @@ use crate::client::Connection;
 use crate::cluster::Cluster;
 use crate::error::KafkaError;
 use crate::message::{message_of, record_len};
+use crate::names::number;
 
 mod alone;
 mod drain;
@@ -187,7 +188,7 @@ impl Enqueuer {
         let mut stopped = None;
         for (index, (partition, batch)) in records.iter().enumerate() {
             let topic = self.cluster.names.topic(&partition.topic);
-            let number = i32::try_from(partition.partition.0).unwrap_or(i32::MAX);
+            let number = number(partition);
             for (place, record) in batch.iter().enumerate() {
                 let mut tag = Box::new(Tag::new(flight, (index, place), &record));
                 let message = match &stopped {

@@ -74,6 +74,26 @@ pub fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
     found.is_some_and(|found| found.reason.is_away())
 }
 
+/// Tells whether the partition's leader is not known everywhere yet.
+pub(crate) fn is_moving(code: RDKafkaErrorCode) -> bool {
+    matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+}
+
+/// Tells whether a consumer goes on by itself after an error.
+pub(crate) fn is_passing(error: &ClientError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| {
+        use RDKafkaErrorCode as Code;
+        is_moving(code)
+            || matches!(
+                code,
+                Code::BrokerTransportFailure
+                    | Code::AllBrokersDown
+                    | Code::OperationTimedOut
+                    | Code::Resolve
+            )
+    })
+}
+
 /// Returns librdkafka's code; the wrapper keeps that of an administrative call to itself.
 fn code_of(error: &ClientError) -> Option<RDKafkaErrorCode> {
     match error {

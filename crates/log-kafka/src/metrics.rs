@@ -9,6 +9,7 @@ use metrics::{
 const OPEN_DURATION: &str = "millstream_log_kafka_open_duration_seconds";
 const TRANSACTION_DURATION: &str = "millstream_log_kafka_transaction_duration_seconds";
 const FAILED_TRANSACTIONS: &str = "millstream_log_kafka_failed_transactions_total";
+const COMPLETED_TRANSACTIONS: &str = "millstream_log_kafka_completed_transactions_total";
 const HUNG_WRITERS: &str = "millstream_log_kafka_hung_writers_total";
 const ENDING_CLIENTS: &str = "millstream_log_kafka_ending_clients";
 const FAILED_MEMBERS: &str = "millstream_log_kafka_failed_members_total";
@@ -37,6 +38,8 @@ pub fn describe() {
     describe_histogram!(OPEN_DURATION, seconds, "Time until a task was opened");
     describe_histogram!(TRANSACTION_DURATION, seconds, "Time until a transaction was committed");
     describe_counter!(FAILED_TRANSACTIONS, Unit::Count, "Transactions not committed, by outcome");
+    let completed = "Transactions that Kafka had committed in part, completed when opened";
+    describe_counter!(COMPLETED_TRANSACTIONS, Unit::Count, completed);
     describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
     describe_gauge!(ENDING_CLIENTS, Unit::Count, "Clients of Kafka that wait for their end");
     describe_counter!(FAILED_MEMBERS, Unit::Count, "Group members that failed and joined again");
@@ -52,6 +55,10 @@ pub(crate) fn committed(took: Duration) {
 
 pub(crate) fn transaction_failed(outcome: Failed) {
     counter!(FAILED_TRANSACTIONS, "outcome" => outcome.as_str()).increment(1);
+}
+
+pub(crate) fn completed() {
+    counter!(COMPLETED_TRANSACTIONS).increment(1);
 }
 
 pub(crate) fn writer_hung() {

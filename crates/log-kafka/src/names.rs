@@ -3,7 +3,12 @@
 //! Every name carries the prefix of the configuration, so that several installations, and several
 //! tests, can share one cluster without seeing each other.
 
-use millstream_model::{TaskId, TopicName};
+use millstream_model::{TaskId, TopicName, TopicPartition};
+
+/// Returns Kafka's number of a partition; no topic has one whose number Kafka cannot tell.
+pub(crate) fn number(partition: &TopicPartition) -> i32 {
+    i32::try_from(partition.partition.0).unwrap_or(i32::MAX)
+}
 
 /// Translates names to Kafka's and back.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 //! ```text
 //!   fence:    init_transactions with the task's own transactional id: earlier owners are fenced,
 //!             and their last transaction is settled on every partition
+//!   complete: what Kafka committed of that transaction in some partitions only
 //!   look:     the task's entries of the positions topic, and its group's offsets
 //!   compare:  both with each other, and with the log: refused, never rounded
 //!   register: the new owner's number and inputs, in its first transaction
@@ -18,7 +19,6 @@ use futures::future::try_join_all;
 use millstream_log::{Committed, OpenError, Opened, Owner, PositionRefused, ReaderError, check};
 use millstream_model::{Epoch, LogPosition, Offset, TaskId, TopicPartition};
 use millstream_runtime::Context;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use tokio::time::Instant;
 
 use crate::call::CallError;
@@ -26,12 +26,14 @@ use crate::cluster::Cluster;
 use crate::kafka_log::KafkaLog;
 use crate::metrics;
 use crate::positions::record::TaskRecord;
-use crate::positions::{Entry, GroupOffset, Positions, PositionsTopic};
+use crate::positions::{Entry, Group, GroupOffset, Positions, PositionsTopic};
 use crate::reader;
 use crate::writer::batch::Batch;
 use crate::writer::producer::{Failure, Producer};
 use crate::writer::{Fate, KafkaWriter};
 
+mod complete;
+mod outcome;
 mod rename;
 mod reposition;
 
@@ -79,7 +81,7 @@ impl KafkaLog {
 struct Standing {
     entry: Entry,
     offsets: BTreeMap<TopicPartition, GroupOffset>,
-    group: Arc<ConsumerGroupMetadata>,
+    group: Arc<Group>,
 }
 
 impl Standing {
@@ -135,7 +137,7 @@ impl Tasks {
         self.check_inputs(cx, owner).await?;
         let ownership = self.own(&owner.task)?;
         let topic = self.positions.ensure_topic(cx).await?;
-        let producer = self.fence(cx, &owner.task).await?;
+        let producer = self.fence(cx, topic, &owner.task).await?;
         let standing = self.standing(cx, topic, &owner.task, &owner.inputs).await?;
         let opening = Opening { tasks: self, topic, owner };
         let (standing, renamed) = match (&standing.entry.record, &owner.renamed_from) {
@@ -218,7 +220,7 @@ impl Tasks {
         task: &TaskId,
     ) -> Result<(), OpenError> {
         let Some(topic) = self.positions.topic(cx).await? else { return Ok(()) };
-        let producer = self.fence(cx, task).await?;
+        let producer = self.fence(cx, topic, task).await?;
         let entry = self.positions.task(cx, topic, task).await?;
         let Some(record) = entry.record.filter(|record| !record.is_released) else { return Ok(()) };
         let mut batch = Batch::new(&self.cluster.names, topic, task);
@@ -255,12 +257,20 @@ impl Tasks {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Fences every earlier owner of a task and waits until its last transaction is settled.
-    async fn fence(&self, cx: &Context, task: &TaskId) -> Result<Producer, OpenError> {
+    /// Fences every earlier owner of a task and waits until its last transaction is settled: in all
+    /// partitions, or in none.
+    async fn fence(
+        &self,
+        cx: &Context,
+        topic: PositionsTopic,
+        task: &TaskId,
+    ) -> Result<Producer, OpenError> {
         let id = self.cluster.names.transactional_id(task);
         let producer = Producer::start(&self.cluster, &id).map_err(CallError::from)?;
         let time_max = self.cluster.config.transaction_timeout();
         cx.run(producer.init(time_max)).await?.map_err(failed)?;
+        let last = complete::Last { tasks: self, topic, task, producer: &producer };
+        last.complete(cx).await?;
         Ok(producer)
     }
 
@@ -276,7 +286,7 @@ impl Tasks {
         let entry = self.positions.task(cx, topic, task);
         let group = self.positions.group(cx, name, inputs.to_vec());
         let (entry, group) = futures::try_join!(entry, group)?;
-        Ok(Standing { entry, offsets: group.offsets, group: Arc::new(group.metadata) })
+        Ok(Standing { entry, offsets: group.offsets, group: group.group })
     }
 
     /// Returns the offsets that a task committed for some inputs.

@@ -4,6 +4,7 @@
 //!   <prefix><app>-positions, partition = murmur2(task):
 //!     <task>            opened, began, its inputs with their identity
 //!     <task>/<source>   the position of a source outside the log
+//!     <task>/           what its last transaction wrote
 //!   group <task without its partition>:
 //!     input -> next offset, with task, log, topic id and incarnation beside it
 //! ```
@@ -23,7 +24,7 @@ use millstream_runtime::{Context, TaskKind};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::TopicPartitionList;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::call::{CallError, run};
@@ -32,15 +33,20 @@ use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::NewTopic;
 use crate::ffi::partition_list::metadata;
+use crate::names::number;
 
+mod attempts;
 mod held;
 pub(crate) mod identity;
+pub(crate) mod manifest;
 pub(crate) mod record;
 mod table;
 
+pub(crate) use attempts::Attempt;
+pub(crate) use held::Missed;
 pub(crate) use identity::GroupOffset;
-pub(crate) use table::Entry;
 use table::Table;
+pub(crate) use table::Entry;
 
 /// How the topic is kept: compacted soon, so that reading it stays short.
 const TOPIC_CONFIG: [(&str, &str); 4] = [
@@ -66,7 +72,7 @@ const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Positions {
     cluster: Arc<Cluster>,
     /// One permit for each read at a time.
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     /// What earlier reads brought, with their clients.
     idle: Mutex<Vec<Table>>,
     /// What held back earlier reads.
@@ -88,10 +94,17 @@ impl PositionsTopic {
     }
 }
 
-/// The offsets of one group, and the name under which a transaction commits them.
+/// A group, as a transaction that commits offsets of it names it.
 pub(crate) struct Group {
+    /// What Kafka calls it.
+    pub(crate) name: String,
     /// Names the group and no member: only the transactional id fences.
     pub(crate) metadata: ConsumerGroupMetadata,
+}
+
+/// What is committed in a group for some inputs.
+pub(crate) struct GroupOffsets {
+    pub(crate) group: Arc<Group>,
     /// What is committed for each of the inputs asked for.
     pub(crate) offsets: BTreeMap<TopicPartition, GroupOffset>,
 }
@@ -99,7 +112,7 @@ pub(crate) struct Group {
 impl Positions {
     /// Builds what reads the positions of a cluster's tasks.
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        let (reads, watch) = (Semaphore::new(READS_MAX), held::Watch::default());
+        let (reads, watch) = (Arc::new(Semaphore::new(READS_MAX)), held::Watch::default());
         Self { cluster, reads, idle: Mutex::default(), watch }
     }
 
@@ -187,6 +200,21 @@ impl Positions {
         self.read(cx, topic, all, collect).await
     }
 
+    /// Finds the last transaction that a task attempted, whatever became of it. The caller has
+    /// fenced the task: nothing comes after it.
+    pub(crate) async fn last_attempt(
+        self: &Arc<Self>,
+        cx: &Context,
+        topic: PositionsTopic,
+        task: &TaskId,
+    ) -> Result<Option<Attempt>, CallError> {
+        let (partition, task) = (topic.partition(task), task.clone());
+        let look = move |_: &Self, table: &mut Table, deadline| {
+            table.last_attempt(topic.id, (partition, &task), deadline)
+        };
+        self.with_table(cx, look).await
+    }
+
     async fn read<T: Send + 'static>(
         self: &Arc<Self>,
         cx: &Context,
@@ -194,13 +222,39 @@ impl Positions {
         partitions: Vec<i32>,
         answer: impl FnOnce(&Table) -> T + Send + 'static,
     ) -> Result<T, CallError> {
+        let read = move |this: &Self, table: &mut Table, deadline| {
+            let began = Instant::now();
+            match table.read(topic.id, &partitions, deadline) {
+                Ok(()) => Ok(answer(table)),
+                Err(error) => {
+                    Err(this.explain((began, table.missed()), error))
+                }
+            }
+        };
+        self.with_table(cx, read).await
+    }
+
+    /// Explains why a read that began at some time missed the ends of some partitions; blocking.
+    pub(crate) fn explain(
+        &self,
+        unread: (Instant, &[Missed]),
+        otherwise: KafkaError,
+    ) -> KafkaError {
+        self.watch.explain(&self.cluster, unread, otherwise)
+    }
+
+    /// Does blocking work with the topic in memory, until a deadline.
+    async fn with_table<T: Send + 'static>(
+        self: &Arc<Self>,
+        cx: &Context,
+        work: impl FnOnce(&Self, &mut Table, Instant) -> Result<T, KafkaError> + Send + 'static,
+    ) -> Result<T, CallError> {
         let this = self.clone();
-        let deadline = Instant::now() + self.time_max();
-        // Earlier than the caller gives up, so that it hears why.
-        let theirs = cx.deadline().and_then(|theirs| theirs.checked_sub(held::ASK_TIME_MAX));
-        let deadline = theirs.map_or(deadline, |theirs| theirs.min(deadline));
-        let _permit = self.permit(cx).await?;
+        let deadline = self.deadline(cx);
+        let permit = self.permit(cx).await?;
         let work = move || {
+            // Held by the work itself: it may go on when nobody waits for it any more.
+            let _permit = permit;
             let idle = || this.idle.lock().unwrap_or_else(PoisonError::into_inner);
             // Taken out while it is used: a client that failed is destroyed, not used again.
             let taken = idle().pop();
@@ -208,11 +262,7 @@ impl Positions {
                 Some(table) => table,
                 None => Table::new(&this.cluster)?,
             };
-            let began = Instant::now();
-            if let Err(error) = table.read(topic.id, &partitions, deadline) {
-                return Err(this.watch.explain(&this.cluster, began, table.missed(), error));
-            }
-            let answer = answer(&table);
+            let answer = work(&this, &mut table, deadline)?;
             let mut idle = idle();
             if idle.len() < READS_MAX {
                 idle.push(table);
@@ -222,8 +272,15 @@ impl Positions {
         run(cx, TaskKind("kafka_positions"), work).await
     }
 
-    async fn permit(&self, cx: &Context) -> Result<SemaphorePermit<'_>, CallError> {
-        let permit = cx.run(self.reads.acquire()).await?;
+    /// Returns when a read gives up: earlier than the caller, so that it hears why.
+    pub(crate) fn deadline(&self, cx: &Context) -> Instant {
+        let deadline = Instant::now() + self.time_max();
+        let theirs = cx.deadline().and_then(|theirs| theirs.checked_sub(held::ASK_TIME_MAX));
+        theirs.map_or(deadline, |theirs| theirs.min(deadline))
+    }
+
+    async fn permit(&self, cx: &Context) -> Result<OwnedSemaphorePermit, CallError> {
+        let permit = cx.run(self.reads.clone().acquire_owned()).await?;
         Ok(permit.expect("nobody closes it"))
     }
 
@@ -233,11 +290,12 @@ impl Positions {
         cx: &Context,
         group: String,
         inputs: Vec<TopicPartition>,
-    ) -> Result<Group, CallError> {
-        let _permit = self.permit(cx).await?;
+    ) -> Result<GroupOffsets, CallError> {
+        let deadline = self.deadline(cx);
+        let permit = self.permit(cx).await?;
         let cluster = self.cluster.clone();
-        let time_max = self.time_max();
         let work = move || {
+            let _permit = permit;
             let connection = Connection::new("offsets");
             let failed = |error| {
                 KafkaError::new("read the group's offsets", error, &connection).of_coordinator()
@@ -248,10 +306,11 @@ impl Positions {
             let metadata = consumer.group_metadata().expect("its configuration names a group");
             let offsets = match inputs.is_empty() {
                 true => Ok(BTreeMap::new()),
-                false => committed(&cluster, (&consumer, &*connection), inputs, time_max),
+                false => committed(&cluster, (&consumer, &*connection), inputs, deadline),
             };
             cluster.reaper.end(consumer);
-            Ok(Group { metadata, offsets: offsets.map_err(failed)? })
+            let offsets = offsets.map_err(failed)?;
+            Ok(GroupOffsets { group: Arc::new(Group { name: group, metadata }), offsets })
         };
         run(cx, TaskKind("kafka_group_offsets"), work).await
     }
@@ -262,7 +321,7 @@ fn committed(
     cluster: &Cluster,
     (consumer, connection): (&BaseConsumer<Observer>, &Connection),
     inputs: Vec<TopicPartition>,
-    time_max: Duration,
+    deadline: Instant,
 ) -> Result<BTreeMap<TopicPartition, GroupOffset>, ClientError> {
     let name = |input: &TopicPartition| (cluster.names.topic(&input.topic), number(input));
     let mut list = TopicPartitionList::new();
@@ -270,7 +329,6 @@ fn committed(
         let (topic, number) = name(input);
         list.add_partition(&topic, number);
     }
-    let deadline = Instant::now() + time_max;
     let found = loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let one = left.min(cluster.config.request_time_max).max(COORDINATOR_PAUSE);
@@ -322,9 +380,4 @@ fn is_coordinator_away(error: &ClientError) -> bool {
                 | Code::OperationTimedOut
         )
     )
-}
-
-/// Returns Kafka's number of a partition.
-pub(crate) fn number(partition: &TopicPartition) -> i32 {
-    i32::try_from(partition.partition.0).expect("checked against the topic's partitions")
 }

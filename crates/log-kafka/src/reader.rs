@@ -26,6 +26,7 @@ use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
 use crate::ffi::{consumer, partition_list};
+use crate::names::number;
 use crate::topics::TOPIC_AGE_MAX;
 
 mod bounds;
@@ -98,7 +99,7 @@ impl KafkaReader {
         observed.check(cluster.log_id, partition, from)?;
         let place = Place::of(from);
         let name = cluster.names.topic(&partition.topic);
-        let number = bounds::number(partition);
+        let number = number(partition);
         let connection = Connection::new("reader");
         let wake = Arc::new(Notify::new());
         let making = Making {
@@ -284,7 +285,7 @@ impl Making {
         let failed = |error| KafkaError::new("start a reader", error, &self.connection);
         let client = match self.purpose {
             Purpose::Task => self.cluster.clients.reader(Isolation::Committed),
-            Purpose::Looking => self.cluster.clients.looking_reader(),
+            Purpose::Looking => self.cluster.clients.looking_reader(Isolation::Committed),
         };
         let observer = Observer(Arc::clone(&self.connection));
         let mut consumer: BaseConsumer<Observer> =

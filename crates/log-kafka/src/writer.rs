@@ -16,7 +16,6 @@ use millstream_log::{Consumed, PositionRefused, TransactError, Transaction, Writ
 use millstream_model::{ByteSize, LogPosition, TopicName, TopicPartition};
 use millstream_runtime::Context;
 use millstream_runtime::crash_point::crash_point;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
@@ -24,10 +23,11 @@ use crate::error::KafkaError;
 use crate::message::record_len;
 use crate::metrics;
 use crate::open::{Ownership, Tasks};
-use crate::positions::PositionsTopic;
 use crate::positions::record::TaskRecord;
+use crate::positions::{Group, PositionsTopic};
 
 pub(crate) mod batch;
+mod delivered;
 pub(crate) mod producer;
 
 use batch::Batch;
@@ -39,7 +39,7 @@ pub(crate) struct KafkaWriter {
     pub(crate) producer: Producer,
     pub(crate) ownership: Ownership,
     pub(crate) topic: PositionsTopic,
-    pub(crate) group: Arc<ConsumerGroupMetadata>,
+    pub(crate) group: Arc<Group>,
     /// What the positions topic says of the task.
     pub(crate) record: TaskRecord,
     /// The next position of each input, committed or where the task begins.
@@ -236,6 +236,7 @@ impl KafkaWriter {
             // The mark says that a missing position was lost: from now on each input has one.
             moved.clone_from(&self.inputs);
             record.began = true;
+            batch.is_first = true;
             batch.set_task(&record);
         }
         for Consumed { partition, next } in &transaction.consumed {

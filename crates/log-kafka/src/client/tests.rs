@@ -32,7 +32,7 @@ fn librdkafka_takes_every_setting_of_every_kind_of_client() {
             clients.admin(),
             clients.reader(Isolation::Committed),
             clients.reader(Isolation::Uncommitted),
-            clients.looking_reader(),
+            clients.looking_reader(Isolation::Committed),
             clients.member("group"),
             clients.producer(),
             clients.single_producer(),

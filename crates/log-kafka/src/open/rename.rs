@@ -6,9 +6,9 @@ use std::sync::Arc;
 use millstream_log::OpenError;
 use millstream_model::{LogPosition, TaskId, TopicPartition};
 use millstream_runtime::Context;
-use rdkafka::consumer::ConsumerGroupMetadata;
 
 use super::{Opening, Standing};
+use crate::positions::Group;
 use crate::positions::record::TaskRecord;
 use crate::writer::batch::Batch;
 use crate::writer::producer::Producer;
@@ -16,7 +16,7 @@ use crate::writer::producer::Producer;
 /// The old name of a task, whose owner is fenced.
 pub(super) struct Renamed {
     old: TaskId,
-    group: Arc<ConsumerGroupMetadata>,
+    group: Arc<Group>,
     /// Whether the old name's offsets lie in another group than the new one's.
     is_other_group: bool,
     /// Commits the move: who opens the old name meanwhile fences it, and then nothing moves.
@@ -33,7 +33,7 @@ impl Opening<'_> {
         new: Standing,
     ) -> Result<(Standing, Option<Renamed>), OpenError> {
         let tasks = self.tasks;
-        let producer = tasks.fence(cx, old).await?;
+        let producer = tasks.fence(cx, self.topic, old).await?;
         let standing = tasks.standing(cx, self.topic, old, &self.owner.inputs).await?;
         let is_there = standing.entry.record.is_some();
         let is_moved = standing.entry.renamed_to.is_some() || new.entry.renamed_to.is_some();

@@ -1,4 +1,4 @@
-//! Why the positions topic could not be read to its end: which transaction holds it back, and
+//! Why a partition could not be read to its end: which transaction holds it back, and
 //! whether it can still end by itself.
 //!
 //! A transaction that its owner left is ended by the brokers, at the latest a clean-up interval
@@ -14,7 +14,6 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::TRANSACTION_CLEANUP_INTERVAL;
-use super::table::READING;
 use crate::client::Isolation;
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
@@ -24,8 +23,10 @@ use crate::ffi::admin::list_offsets;
 pub(super) const ASK_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A partition that was not read to where it ended when the read began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missed {
+    /// The topic, as Kafka names it.
+    pub(crate) topic: String,
     /// The partition.
     pub(crate) partition: i32,
     /// Where it ended.
@@ -39,51 +40,52 @@ struct Held {
     since: Instant,
 }
 
-/// What was seen to hold back the partitions of the positions topic.
+/// What was seen to hold back partitions.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    held: Mutex<BTreeMap<i32, Held>>,
+    held: Mutex<BTreeMap<(String, i32), Held>>,
 }
 
 impl Watch {
-    /// Explains why a read that began at `began` did not reach the end of `missed`; `otherwise`
+    /// Explains why a read that began at some time did not reach the end of `missed`; `otherwise`
     /// where nothing holds them back.
     pub(crate) fn explain(
         &self,
         cluster: &Cluster,
-        began: Instant,
-        missed: &[Missed],
+        (began, missed): (Instant, &[Missed]),
         otherwise: KafkaError,
     ) -> KafkaError {
+        let during = otherwise.during;
         if !matches!(otherwise.reason, Reason::TimedOut { .. }) {
             return otherwise;
         }
         for missed in missed {
-            let stable = match stable_end(cluster, missed.partition) {
+            let stable = match stable_end(cluster, during, missed) {
                 Ok(stable) => stable,
                 // It was not another's transaction: the cluster does not answer.
                 Err(error) => return error,
             };
-            let Some(held) = self.look(*missed, stable, began) else { continue };
+            let Some(held) = self.look(missed, stable, began) else { continue };
             if held.since.elapsed() > longest(cluster) {
-                return KafkaError::found(READING, never_ends(cluster, missed.partition, held));
+                return KafkaError::found(during, never_ends(cluster, missed, held));
             }
         }
         otherwise
     }
 
     /// Notes where a partition is held back; `None` when it is not, or no longer at that place.
-    fn look(&self, missed: Missed, stable: i64, began: Instant) -> Option<Held> {
+    fn look(&self, missed: &Missed, stable: i64, began: Instant) -> Option<Held> {
         let mut all = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = (missed.topic.clone(), missed.partition);
         // What ends before the old end was open when the read began, and has been since.
         if stable >= missed.high {
-            all.remove(&missed.partition);
+            all.remove(&place);
             return None;
         }
-        let known = all.get(&missed.partition).filter(|held| held.offset == stable);
+        let known = all.get(&place).filter(|held| held.offset == stable);
         let since = known.map_or(began, |held| held.since.min(began));
         let held = Held { offset: stable, since };
-        all.insert(missed.partition, held);
+        all.insert(place, held);
         Some(held)
     }
 }
@@ -94,19 +96,22 @@ fn longest(cluster: &Cluster) -> Duration {
 }
 
 /// Asks how far readers of committed records may read.
-fn stable_end(cluster: &Cluster, partition: i32) -> Result<i64, KafkaError> {
-    let topic = cluster.names.positions();
-    let of = (topic.as_str(), partition);
+fn stable_end(
+    cluster: &Cluster,
+    during: &'static str,
+    missed: &Missed,
+) -> Result<i64, KafkaError> {
+    let of = (missed.topic.as_str(), missed.partition);
     let found = list_offsets(cluster.native(), of, Isolation::Committed, ASK_TIME_MAX);
-    let end = cluster.outcome(READING, found)?.1.offset;
+    let end = cluster.outcome(during, found)?.1.offset;
     Ok(i64::try_from(end).unwrap_or(i64::MAX))
 }
 
-fn never_ends(cluster: &Cluster, partition: i32, held: Held) -> Reason {
+fn never_ends(cluster: &Cluster, missed: &Missed, held: Held) -> Reason {
     Reason::NeverEnds {
         brokers: cluster.config.brokers.join(","),
-        topic: cluster.names.positions(),
-        partition,
+        topic: missed.topic.clone(),
+        partition: missed.partition,
         offset: held.offset,
         seconds: held.since.elapsed().as_secs(),
     }

@@ -2,8 +2,9 @@
 //! reference.
 //!
 //! A key is text: `<task>` for what is known of a task, `<task>/<source>` for the position of one
-//! of its sources. Both lie in the partition of the task's id, so that one partition tells all of
-//! a task. A value without bytes is a tombstone: the key is gone.
+//! of its sources, `<task>/` for what its last transaction wrote ([`super::manifest`]). All lie in
+//! the partition of the task's id, so that one partition tells all of a task. A value without bytes
+//! is a tombstone: the key is gone.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +18,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 /// The version that is written.
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// The flag of a task that committed a transaction.
 const BEGAN: u8 = 1;
@@ -36,6 +37,8 @@ pub(crate) enum Key {
     Task(TaskId),
     /// A source of a task.
     Source(TaskId, SourceId),
+    /// The last transaction of a task.
+    Manifest(TaskId),
 }
 
 impl Key {
@@ -45,6 +48,7 @@ impl Key {
             Self::Task(task) => task.to_string(),
             // A task's id holds no slash: the first one ends it.
             Self::Source(task, source) => format!("{task}/{source}"),
+            Self::Manifest(task) => format!("{task}/"),
         }
     }
 
@@ -54,6 +58,7 @@ impl Key {
         let task = |id| TaskId::new(id).ok().ok_or(Malformed("the key names no task"));
         match text.split_once('/') {
             None => Ok(Self::Task(task(text)?)),
+            Some((id, "")) => Ok(Self::Manifest(task(id)?)),
             Some((id, source)) => {
                 let source = SourceId::new(source).ok();
                 Ok(Self::Source(task(id)?, source.ok_or(Malformed("the key names no source"))?))
@@ -64,7 +69,7 @@ impl Key {
     /// Returns the task it is about.
     pub(crate) fn task(&self) -> &TaskId {
         match self {
-            Self::Task(task) | Self::Source(task, _) => task,
+            Self::Task(task) | Self::Source(task, _) | Self::Manifest(task) => task,
         }
     }
 }
@@ -194,41 +199,57 @@ pub(crate) fn decode_position(bytes: &[u8]) -> Result<Bytes, Malformed> {
 }
 
 /// The bytes that were not read yet.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+    pub(super) fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed("it is cut short"))?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let taken = self.take(N)?;
         Ok(taken.try_into().expect("exactly so many were taken"))
     }
 
-    fn version(&mut self) -> Result<(), Malformed> {
+    pub(super) fn version(&mut self) -> Result<(), Malformed> {
         match self.array::<1>()?[0] {
             VERSION => Ok(()),
             _ => Err(Malformed("it has another version; a newer program wrote it")),
         }
     }
 
-    fn u32(&mut self) -> Result<u32, Malformed> {
+    pub(super) fn u32(&mut self) -> Result<u32, Malformed> {
         Ok(u32::from_le_bytes(self.array()?))
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    pub(super) fn u64(&mut self) -> Result<u64, Malformed> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    fn input(&mut self) -> Result<(TopicPartition, LogPosition), Malformed> {
+    pub(super) fn i32(&mut self) -> Result<i32, Malformed> {
+        Ok(i32::from_le_bytes(self.array()?))
+    }
+
+    pub(super) fn i64(&mut self) -> Result<i64, Malformed> {
+        Ok(i64::from_le_bytes(self.array()?))
+    }
+
+    /// Reads a name of at most 255 bytes.
+    pub(super) fn name(&mut self) -> Result<&'a str, Malformed> {
         let len = usize::from(self.array::<1>()?[0]);
-        let name = std::str::from_utf8(self.take(len)?).ok();
-        let name = name.and_then(|name| TopicName::new(name).ok());
-        let name = name.ok_or(Malformed("it names no topic"))?;
-        let partition = TopicPartition::new(name, self.u32()?);
+        let name = std::str::from_utf8(self.take(len)?);
+        name.ok().ok_or(Malformed("a name is not UTF-8"))
+    }
+
+    pub(super) fn partition(&mut self) -> Result<TopicPartition, Malformed> {
+        let name = TopicName::new(self.name()?).ok().ok_or(Malformed("it names no topic"))?;
+        Ok(TopicPartition::new(name, self.u32()?))
+    }
+
+    fn input(&mut self) -> Result<(TopicPartition, LogPosition), Malformed> {
+        let partition = self.partition()?;
         let position = LogPosition {
             log: LogId(Uuid::from_bytes(self.array()?)),
             topic: TopicId(Uuid::from_bytes(self.array()?)),
@@ -238,7 +259,7 @@ impl<'a> Rest<'a> {
         Ok((partition, position))
     }
 
-    fn end(&self) -> Result<(), Malformed> {
+    pub(super) fn end(&self) -> Result<(), Malformed> {
         if self.0.is_empty() { Ok(()) } else { Err(Malformed("bytes follow its end")) }
     }
 }

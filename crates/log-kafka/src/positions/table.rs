@@ -11,26 +11,27 @@ use std::time::Duration;
 use bytes::Bytes;
 use millstream_model::{SourceId, TaskId, TopicId};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::Instant;
 
+use super::attempts::{Attempt, Attempts, Unread};
 use super::held::Missed;
 use super::record::{Key, Malformed, TaskRecord, Told, decode_position};
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason};
+use crate::error::{KafkaError, Reason, is_moving, is_passing};
 
 /// What was being done when a call failed.
 pub(super) const READING: &str = "read the positions topic";
 
 /// How long one poll waits for records.
-const POLL: Duration = Duration::from_millis(20);
+pub(super) const POLL: Duration = Duration::from_millis(20);
 
 /// How old what was read may be to go on from it. A tombstone stays for a day
 /// (`delete.retention.ms`): who was away for longer could miss one.
-const AGE_MAX: Duration = Duration::from_secs(60 * 60);
+pub(super) const AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
 /// What the topic says about one task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -60,6 +61,7 @@ pub(crate) struct Table {
     connection: std::sync::Arc<Connection>,
     id: Option<TopicId>,
     parts: BTreeMap<i32, Part>,
+    attempts: Attempts,
     /// What the last read did not reach.
     missed: Vec<Missed>,
 }
@@ -89,6 +91,7 @@ impl Table {
             connection: connection.clone(),
             id: None,
             parts: BTreeMap::new(),
+            attempts: Attempts::default(),
             missed: Vec::new(),
         })
     }
@@ -101,10 +104,7 @@ impl Table {
         deadline: Instant,
     ) -> Result<(), KafkaError> {
         self.missed.clear();
-        if self.id != Some(id) {
-            self.parts.clear();
-            self.id = Some(id);
-        }
+        self.forget_other_than(id);
         let mut behind = Vec::new();
         for partition in partitions {
             let stretch = self.stretch(*partition, deadline)?;
@@ -121,10 +121,38 @@ impl Table {
             // What was applied in part is read again: in doubt, from the beginning.
             for Stretch { partition, high, .. } in behind {
                 self.parts.remove(&partition);
-                self.missed.push(Missed { partition, high });
+                let topic = self.topic.clone();
+                self.missed.push(Missed { topic, partition, high });
             }
         }
         read.and(unassigned)
+    }
+
+    /// Returns the last transaction that a task attempted, whatever became of it; `id` is the
+    /// topic's.
+    pub(crate) fn last_attempt(
+        &mut self,
+        id: TopicId,
+        (partition, task): (i32, &TaskId),
+        deadline: Instant,
+    ) -> Result<Option<Attempt>, KafkaError> {
+        self.forget_other_than(id);
+        let bounds = self.watermarks(partition, deadline)?;
+        let of = (self.topic.as_str(), partition);
+        let found = self.attempts.last(&self.everything, of, bounds, (task, deadline));
+        found.map_err(|unread| match unread {
+            Unread::Kafka(error) => error,
+            Unread::Client(error) => self.error(error),
+            Unread::Malformed(offset, reason) => self.corrupt(partition, offset, &reason),
+        })
+    }
+
+    fn forget_other_than(&mut self, id: TopicId) {
+        if self.id != Some(id) {
+            self.parts.clear();
+            self.attempts.clear();
+            self.id = Some(id);
+        }
     }
 
     /// Returns what the last read did not reach, after an error.
@@ -144,14 +172,7 @@ impl Table {
 
     /// Asks how far a partition reaches, and forgets what cannot be gone on from.
     fn stretch(&mut self, partition: i32, deadline: Instant) -> Result<Stretch, KafkaError> {
-        let (low, high) = loop {
-            match self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?) {
-                Ok(found) => break found,
-                // The brokers hear one after the other who leads a topic that was just made.
-                Err(error) if is_moving(&error) => drop(self.everything.poll(POLL)),
-                Err(error) => return Err(self.error(error)),
-            }
-        };
+        let (low, high) = self.watermarks(partition, deadline)?;
         let now = Instant::now();
         let part = self.parts.get(&partition).filter(|part| {
             let is_young = now.duration_since(part.read_at) < AGE_MAX;
@@ -163,6 +184,18 @@ impl Table {
             self.parts.insert(partition, part);
         }
         Ok(Stretch { partition, from, high })
+    }
+
+    /// Asks for the first offset of a partition and its end.
+    fn watermarks(&self, partition: i32, deadline: Instant) -> Result<(i64, i64), KafkaError> {
+        loop {
+            match self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?) {
+                Ok(found) => return Ok(found),
+                // The brokers hear one after the other who leads a topic that was just made.
+                Err(error) if error.rdkafka_error_code().is_some_and(is_moving) => drop(self.everything.poll(POLL)),
+                Err(error) => return Err(self.error(error)),
+            }
+        }
     }
 
     /// Reads each stretch to its end.
@@ -179,11 +212,10 @@ impl Table {
                 None => self.is_past(behind)?,
                 Some(Ok(message)) => {
                     let parts = &mut self.parts;
-                    apply(parts, &message).map_err(|Malformed(reason)| {
+                    if let Err(reason) = apply(parts, &message) {
                         let (partition, offset) = (message.partition(), message.offset());
-                        let detail = format!("{}-{partition} at {offset}: {reason}", self.topic);
-                        KafkaError::found(READING, Reason::Corrupt { detail })
-                    })?;
+                        return Err(self.corrupt(partition, offset, &reason));
+                    }
                     false
                 }
                 Some(Err(error)) if is_passing(&error) => false,
@@ -212,6 +244,11 @@ impl Table {
         Ok(arrived)
     }
 
+    fn corrupt(&self, partition: i32, offset: i64, reason: &Malformed) -> KafkaError {
+        let detail = format!("{}-{partition} at {offset}: {reason}", self.topic);
+        KafkaError::found(READING, Reason::Corrupt { detail })
+    }
+
     fn error(&self, source: ClientError) -> KafkaError {
         KafkaError::new(READING, source, &self.connection)
     }
@@ -230,6 +267,7 @@ fn apply(
 ) -> Result<(), Malformed> {
     let Some(part) = parts.get_mut(&message.partition()) else { return Ok(()) };
     let key = Key::decode(message.key().ok_or(Malformed("it has no key"))?)?;
+    part.next = message.offset() + 1;
     let entry = part.tasks.entry(key.task().clone()).or_default();
     match (&key, message.payload()) {
         (Key::Task(_), value) => {
@@ -245,39 +283,17 @@ fn apply(
         (Key::Source(_, source), None) => {
             entry.positions.remove(source);
         }
+        // Only whoever fenced the task asks for it, and then also for what was not committed.
+        (Key::Manifest(_), _) => {}
     }
     if *entry == Entry::default() {
         part.tasks.remove(key.task());
     }
-    part.next = message.offset() + 1;
     Ok(())
 }
 
-/// Tells whether the partition's leader is not known everywhere yet.
-fn is_moving(error: &ClientError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable)
-    )
-}
-
-/// Tells whether the client goes on by itself after an error.
-fn is_passing(error: &ClientError) -> bool {
-    matches!(
-        error.rdkafka_error_code(),
-        Some(
-            Code::BrokerTransportFailure
-                | Code::AllBrokersDown
-                | Code::OperationTimedOut
-                | Code::Resolve
-                | Code::NotLeaderForPartition
-                | Code::LeaderNotAvailable
-        )
-    )
-}
-
 /// Returns the time that is left, or the error that none is.
-fn left(deadline: Instant) -> Result<Duration, KafkaError> {
+pub(super) fn left(deadline: Instant) -> Result<Duration, KafkaError> {
     let left = deadline.saturating_duration_since(Instant::now());
     if left.is_zero() {
         let detail = "another task's transaction may be open, or the cluster is slow".to_owned();

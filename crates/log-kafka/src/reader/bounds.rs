@@ -12,14 +12,14 @@ use millstream_model::{
     Incarnation, LogId, LogPosition, Offset, Timestamp, TopicId, TopicPartition,
 };
 use millstream_runtime::{Context, TaskKind};
-use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
 use crate::call::{self, CallError};
 use crate::client::Isolation;
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason};
+use crate::error::{Reason, is_moving};
 use crate::ffi::admin::{self, EpochOffset, list_offsets};
+use crate::names::number;
 
 /// How often it is asked again when a topic is created anew meanwhile.
 const ATTEMPTS_MAX: usize = 3;
@@ -167,21 +167,12 @@ async fn offsets(
         match call::run(cx, TaskKind("kafka_bounds"), ask).await {
             // The leader of a topic that was just made, or of a broker that just started, is known
             // to the brokers one after the other.
-            Err(CallError::Kafka(error)) if is_moving(&error) && Instant::now() < deadline => {
+            Err(CallError::Kafka(error)) if error.code().is_some_and(is_moving) && Instant::now() < deadline => {
                 cx.sleep(LEADER_PAUSE).await?;
             }
             answer => return answer,
         }
     }
-}
-
-fn is_moving(error: &KafkaError) -> bool {
-    matches!(error.code(), Some(Code::NotLeaderForPartition | Code::LeaderNotAvailable))
-}
-
-/// Returns the number of a partition as Kafka counts.
-pub(super) fn number(partition: &TopicPartition) -> i32 {
-    i32::try_from(partition.partition.0).unwrap_or(i32::MAX)
 }
 
 /// Returns the first readable position of a partition and the end that a reader may see now.

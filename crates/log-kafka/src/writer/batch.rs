@@ -5,21 +5,30 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millstream_model::{LogPosition, RecordBatch, SourceId, TaskId, TopicPartition};
-use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::message::{Message as _, OwnedMessage, Timestamp};
+use rdkafka::producer::BaseRecord;
 
-use crate::ffi::partition_list::set_leader_epoch;
-use crate::names::Names;
+use crate::names::{Names, number};
+use crate::positions::manifest::{Manifest, Moved, MovedOffset, Written};
 use crate::positions::record::{Key, TaskRecord, encode_position, encode_renamed};
-use crate::positions::{PositionsTopic, identity, number};
+use crate::positions::{Group, PositionsTopic, identity};
+
+/// The key of records that tell nothing: nobody who reads what is committed sees them.
+const TOUCH: &str = "millstream.touch";
 
 /// One transaction of a task, ready to be sent.
 pub(crate) struct Batch {
     names: Names,
     topic: PositionsTopic,
     task: TaskId,
+    /// Whether the task had committed no offsets before.
+    pub(crate) is_first: bool,
+    /// Whether it completes a transaction that is committed in part.
+    pub(crate) is_owed: bool,
     /// Topic, partition and records.
     pub(crate) records: Vec<(String, i32, RecordBatch)>,
+    /// Messages that were written before and count no more.
+    pub(crate) copies: Vec<OwnedMessage>,
     /// What goes to the positions topic.
     pub(crate) positions: Vec<Entry>,
     /// The offsets of each group.
@@ -37,16 +46,49 @@ pub(crate) struct Entry {
 
 /// The offsets of one group.
 pub(crate) struct Offsets {
-    pub(crate) group: Arc<ConsumerGroupMetadata>,
-    pub(crate) offsets: TopicPartitionList,
+    pub(crate) group: Arc<Group>,
+    pub(crate) moved: Moved,
+}
+
+/// Builds the message that was written before once more.
+pub(crate) fn copy_of(written: &OwnedMessage) -> BaseRecord<'_, [u8], [u8]> {
+    let mut message = BaseRecord::to(written.topic()).partition(written.partition());
+    message.key = written.key();
+    message.payload = written.payload();
+    message.headers = written.headers().cloned();
+    match written.timestamp() {
+        Timestamp::CreateTime(millis) if millis > 0 => message.timestamp(millis),
+        _ => message,
+    }
 }
 
 impl Batch {
     /// Starts an empty transaction of `task`.
     pub(crate) fn new(names: &Names, topic: PositionsTopic, task: &TaskId) -> Self {
         let (names, task) = (names.clone(), task.clone());
-        let (records, positions, offsets) = (Vec::new(), Vec::new(), Vec::new());
-        Self { names, topic, task, records, positions, offsets }
+        let (records, copies) = (Vec::new(), Vec::new());
+        let (positions, offsets) = (Vec::new(), Vec::new());
+        let (is_first, is_owed) = (false, false);
+        Self { names, topic, task, is_first, is_owed, records, copies, positions, offsets }
+    }
+
+    /// Lends what Kafka's names are made from.
+    pub(crate) fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Returns the transaction's last record: where all others stand, and its offsets.
+    pub(crate) fn manifest(&self, written: Vec<Written>) -> Entry {
+        let moved = self.offsets.iter().map(|offsets| offsets.moved.clone()).collect();
+        let (is_first, is_owed) = (self.is_first, self.is_owed);
+        let manifest = Manifest { is_first, is_owed, written, moved };
+        self.entry(&Key::Manifest(self.task.clone()), Some(manifest.encode()))
+    }
+
+    /// Adds a record that tells nothing, for a transaction that is aborted.
+    pub(crate) fn touch(&mut self, topic: &str, partition: i32) {
+        let (topic, key) = (topic.to_owned(), TOUCH.to_owned());
+        self.positions.push(Entry { topic, partition, key, value: None });
     }
 
     /// Adds records of topics of ours.
@@ -99,14 +141,19 @@ impl Batch {
     }
 
     fn set(&mut self, key: &Key, value: Option<Vec<u8>>) {
+        let entry = self.entry(key, value);
+        self.positions.push(entry);
+    }
+
+    fn entry(&self, key: &Key, value: Option<Vec<u8>>) -> Entry {
         let (topic, partition) = (self.names.positions(), self.topic.partition(key.task()));
-        self.positions.push(Entry { topic, partition, key: key.encode(), value });
+        Entry { topic, partition, key: key.encode(), value }
     }
 
     /// Sets the next position of some inputs, as offsets of `group`.
     pub(crate) fn set_offsets(
         &mut self,
-        group: &Arc<ConsumerGroupMetadata>,
+        group: &Arc<Group>,
         moved: &BTreeMap<TopicPartition, LogPosition>,
     ) {
         let task = self.task.clone();
@@ -116,7 +163,7 @@ impl Batch {
     /// Says beside offsets of another group that their task goes on under another name.
     pub(crate) fn mark_renamed(
         &mut self,
-        group: &Arc<ConsumerGroupMetadata>,
+        group: &Arc<Group>,
         inputs: &BTreeMap<TopicPartition, LogPosition>,
     ) {
         self.push_offsets(group, inputs, |_| identity::encode_renamed());
@@ -124,27 +171,24 @@ impl Batch {
 
     fn push_offsets(
         &mut self,
-        group: &Arc<ConsumerGroupMetadata>,
+        group: &Arc<Group>,
         moved: &BTreeMap<TopicPartition, LogPosition>,
         beside: impl Fn(&LogPosition) -> String,
     ) {
         if moved.is_empty() {
             return;
         }
-        let mut offsets = TopicPartitionList::with_capacity(moved.len());
-        for (input, position) in moved {
-            let topic = self.names.topic(&input.topic);
-            let mut element = offsets.add_partition(&topic, number(input));
-            let offset = i64::try_from(position.offset.0).unwrap_or(i64::MAX);
-            let set = element.set_offset(rdkafka::Offset::Offset(offset));
-            set.expect("an offset that is not negative can be set");
-            element.set_metadata(beside(position));
-            // Kafka's own tools and consumers notice by it when the history before was cut.
+        let offset_of = |(input, position): (&TopicPartition, &LogPosition)| {
             let epoch = position.incarnation.0.checked_sub(1);
-            if let Some(epoch) = epoch.and_then(|epoch| i32::try_from(epoch).ok()) {
-                set_leader_epoch(&mut offsets, &topic, number(input), epoch);
+            MovedOffset {
+                input: input.clone(),
+                offset: i64::try_from(position.offset.0).unwrap_or(i64::MAX),
+                leader_epoch: epoch.and_then(|epoch| i32::try_from(epoch).ok()).unwrap_or(-1),
+                text: beside(position),
             }
-        }
-        self.offsets.push(Offsets { group: group.clone(), offsets });
+        };
+        let offsets = moved.iter().map(offset_of).collect();
+        let moved = Moved { group: group.name.clone(), offsets };
+        self.offsets.push(Offsets { group: group.clone(), moved });
     }
 }

@@ -1,7 +1,7 @@
 //! One transactional producer on a thread of its own: every call of it blocks.
 //!
 //! ```text
-//!   open ──▶ init ──▶ idle ──▶ begin, send all, offsets, commit ──▶ idle
+//!   open ──▶ init ──▶ idle ──▶ begin, send all, say where it stands, offsets, commit ──▶ idle
 //!                       │                  │ failed: aborted for certain, fenced, or in doubt
 //!                       ▼                  ▼
 //!                     dropped            the client is destroyed
@@ -11,22 +11,21 @@
 //! result counts here: of each send, and of each delivery report.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use millstream_runtime::crash_point::crash_point;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message as _;
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer as _, ProducerContext};
-use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::batch::{Batch, Entry, Offsets};
+use super::batch::{Batch, Entry, Offsets, copy_of};
+use super::delivered::Delivered;
 use crate::client::Connection;
 use crate::cluster::Cluster;
 use crate::error::{KafkaError, Reason};
@@ -65,6 +64,7 @@ type Done = oneshot::Sender<Result<(), Failure>>;
 enum Command {
     Init(Duration, Done),
     Transact(Box<Batch>, Done),
+    Touch(Box<Batch>, Done),
 }
 
 /// A producer and its thread; dropping it ends both once the call at hand has returned.
@@ -79,7 +79,7 @@ impl Producer {
     /// Makes the producer and its thread; nothing is asked of the cluster yet.
     pub(crate) fn start(cluster: &Arc<Cluster>, id: &str) -> Result<Self, KafkaError> {
         let connection = Connection::new("writer");
-        let context = Reports { connection: connection.clone(), failed: Mutex::default() };
+        let context = Reports { connection: connection.clone(), delivered: Mutex::default() };
         let client = cluster.clients.transactional(id).create_with_context(context);
         let client: BaseProducer<Reports> =
             client.map_err(|error| KafkaError::new("make a client", error, &connection))?;
@@ -112,6 +112,12 @@ impl Producer {
     /// Commits one transaction.
     pub(crate) async fn transact(&self, batch: Batch) -> Result<(), Failure> {
         self.call(self.hang_time_max, |done| Command::Transact(Box::new(batch), done)).await
+    }
+
+    /// Sends a transaction and aborts it: every partition that it reaches gets an end marker of this
+    /// producer, which also ends what an earlier transaction of its id left open there.
+    pub(crate) async fn touch(&self, batch: Batch) -> Result<(), Failure> {
+        self.call(self.hang_time_max, |done| Command::Touch(Box::new(batch), done)).await
     }
 
     async fn call(
@@ -157,6 +163,7 @@ impl Worker {
             let (result, done) = match inbox.recv_timeout(IDLE_POLL) {
                 Ok(Command::Init(time_max, done)) => (self.init(time_max), done),
                 Ok(Command::Transact(batch, done)) => (self.transact(&batch), done),
+                Ok(Command::Touch(batch, done)) => (self.touch(&batch), done),
                 Err(RecvTimeoutError::Timeout) => {
                     self.client.poll(Duration::ZERO);
                     continue;
@@ -187,10 +194,8 @@ impl Worker {
 
     fn transact(&self, batch: &Batch) -> Result<(), Failure> {
         let deadline = Instant::now() + self.transaction_time_max;
-        self.client.context().take_failed();
-        let begun = self.client.begin_transaction();
-        begun.map_err(|error| self.sort("begin a transaction", error))?;
-        let filled = self.fill(batch, deadline);
+        self.begin()?;
+        let filled = self.fill(batch, deadline).and_then(|()| self.complete(batch, deadline));
         filled.or_else(|failed| self.abort(failed))?;
         crash_point("kafka.before_commit");
         // Kafka waits twice as long as a transaction may take: a commit that is asked for at the
@@ -198,24 +203,62 @@ impl Worker {
         self.commit(deadline + self.transaction_time_max / 2)
     }
 
-    /// Hands over everything and waits until the brokers have it; nothing is committed yet.
+    fn touch(&self, batch: &Batch) -> Result<(), Failure> {
+        let deadline = Instant::now() + self.transaction_time_max;
+        self.begin()?;
+        let filled = self.fill(batch, deadline).and_then(|()| self.send_offsets(batch, deadline));
+        filled.or_else(|failed| self.abort(failed))?;
+        let aborted = self.client.abort_transaction(left(deadline + self.abort_time_max));
+        aborted.map_err(|error| self.sort("abort a transaction", error))
+    }
+
+    fn begin(&self) -> Result<(), Failure> {
+        self.client.context().take_delivered();
+        let begun = self.client.begin_transaction();
+        begun.map_err(|error| self.sort("begin a transaction", error))
+    }
+
+    /// Hands over all records and waits until the brokers have them; nothing is committed yet.
     fn fill(&self, batch: &Batch, deadline: Instant) -> Result<(), KafkaError> {
         for (topic, partition, records) in &batch.records {
             for record in records {
                 self.send(message_of(topic, *partition, record, ()), deadline)?;
             }
         }
-        for Entry { topic, partition, key, value } in &batch.positions {
-            let mut sent = BaseRecord::to(topic).partition(*partition).key(key.as_bytes());
-            sent.payload = value.as_deref();
-            self.send(sent, deadline)?;
+        for copied in &batch.copies {
+            self.send(copy_of(copied), deadline)?;
         }
-        self.deliver(deadline)?;
-        // Last: where a record failed, the client would only say that its state is wrong.
-        for Offsets { group, offsets } in &batch.offsets {
-            self.send_offsets(group, offsets, deadline)?;
+        for entry in &batch.positions {
+            self.send_entry(entry, deadline)?;
         }
-        Ok(())
+        self.deliver(deadline)
+    }
+
+    /// Writes down what was written, and commits the offsets with it.
+    fn complete(&self, batch: &Batch, deadline: Instant) -> Result<(), KafkaError> {
+        let written = self.client.context().take_delivered().into_written();
+        let written = written.map_err(|(topic, partition)| {
+            let detail = format!("the brokers do not say where a record of {topic}-{partition} is");
+            KafkaError::found(SENDING, Reason::Other { detail })
+        })?;
+        self.send_entry(&batch.manifest(written), deadline)?;
+        // Last, while the manifest is on its way. Where that failed, the client would only say that
+        // its state is wrong.
+        match self.send_offsets(batch, deadline) {
+            Ok(()) => self.deliver(deadline),
+            Err(error) => {
+                self.take_reports();
+                let failed = self.client.context().take_failed();
+                Err(failed.map_or(error, |failed| self.error(SENDING, failed)))
+            }
+        }
+    }
+
+    fn send_entry(&self, entry: &Entry, deadline: Instant) -> Result<(), KafkaError> {
+        let Entry { topic, partition, key, value } = entry;
+        let mut sent = BaseRecord::to(topic).partition(*partition).key(key.as_bytes());
+        sent.payload = value.as_deref();
+        self.send(sent, deadline)
     }
 
     /// Waits until the brokers have every record.
@@ -265,19 +308,20 @@ impl Worker {
         }
     }
 
-    fn send_offsets(
-        &self,
-        group: &ConsumerGroupMetadata,
-        offsets: &TopicPartitionList,
-        deadline: Instant,
-    ) -> Result<(), KafkaError> {
-        loop {
-            match self.client.send_offsets_to_transaction(offsets, group, left(deadline)) {
-                Ok(()) => return Ok(()),
-                Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
-                Err(error) => return Err(self.error("send offsets", error).of_coordinator()),
+    fn send_offsets(&self, batch: &Batch, deadline: Instant) -> Result<(), KafkaError> {
+        for Offsets { group, moved } in &batch.offsets {
+            let offsets = moved.list(batch.names());
+            loop {
+                let time_max = left(deadline);
+                let (client, group) = (&self.client, &group.metadata);
+                match client.send_offsets_to_transaction(&offsets, group, time_max) {
+                    Ok(()) => break,
+                    Err(error) if is_retriable(&error) && Instant::now() < deadline => {}
+                    Err(error) => return Err(self.error("send offsets", error).of_coordinator()),
+                }
             }
         }
+        Ok(())
     }
 
     fn commit(&self, deadline: Instant) -> Result<(), Failure> {
@@ -352,15 +396,23 @@ fn is_queue_full(error: &ClientError) -> bool {
     error.rdkafka_error_code() == Some(Code::QueueFull)
 }
 
-/// Keeps the first record that could not be delivered.
+/// Gathers the delivery reports.
 struct Reports {
     connection: Arc<Connection>,
-    failed: Mutex<Option<ClientError>>,
+    delivered: Mutex<Delivered>,
 }
 
 impl Reports {
     fn take_failed(&self) -> Option<ClientError> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.delivered().take_failed()
+    }
+
+    fn take_delivered(&self) -> Delivered {
+        std::mem::take(&mut *self.delivered())
+    }
+
+    fn delivered(&self) -> MutexGuard<'_, Delivered> {
+        self.delivered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -378,11 +430,13 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, _opaque: ()) {
-        if let Err((error, message)) = result {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            let (topic, partition) = (message.topic(), message.partition());
-            tracing::debug!(topic, partition, %error, "a record was not delivered");
-            failed.get_or_insert_with(|| error.clone());
+        match result {
+            Ok(message) => self.delivered().add(message),
+            Err((error, message)) => {
+                let (topic, partition) = (message.topic(), message.partition());
+                tracing::debug!(topic, partition, %error, "a record was not delivered");
+                self.delivered().fail(error);
+            }
         }
     }
 }

@@ -64,10 +64,11 @@ fn a_renamed_task_is_written_and_read_byte_for_byte() {
 fn keys_tell_tasks_and_sources_apart() {
     let task = TaskId::new("app.pipeline.clean.0").unwrap();
     let source = SourceId::new("file/with/slashes").unwrap();
-    for key in [Key::Task(task.clone()), Key::Source(task, source)] {
+    let last = Key::Manifest(task.clone());
+    for key in [Key::Task(task.clone()), Key::Source(task, source), last] {
         assert_eq!(Key::decode(key.encode().as_bytes()), Ok(key));
     }
-    for text in ["", "/source", "task/", "a task", "\u{0}"] {
+    for text in ["", "/", "/source", "a task", "a task/", "\u{0}"] {
         assert!(Key::decode(text.as_bytes()).is_err(), "{text:?}");
     }
     assert!(Key::decode(b"\xff").is_err());

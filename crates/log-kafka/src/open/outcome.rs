@@ -1,0 +1,245 @@
+//! What became of records that a transaction wrote: asked of the partitions themselves, for its
+//! coordinator may have told them different things.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::message::{BorrowedMessage, Message as _, OwnedMessage};
+use rdkafka::topic_partition_list::TopicPartitionList;
+use tokio::time::Instant;
+
+use crate::client::{Connection, Isolation, Observer};
+use crate::cluster::Cluster;
+use crate::error::{KafkaError, Reason, is_moving, is_passing};
+use crate::ffi::admin::list_offsets;
+use crate::positions::Missed;
+use crate::positions::manifest::{Written, crc_of};
+
+/// What was being done when a call failed.
+pub(super) const LOOKING: &str = "look what became of the last transaction";
+
+/// How long one poll waits for records.
+const POLL: Duration = Duration::from_millis(20);
+
+/// How a transaction ended in one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Readers of committed records see it.
+    Committed,
+    /// They do not.
+    Aborted,
+    /// It cannot be told: its records were deleted, or the topic is another one.
+    Gone,
+}
+
+/// Why it is not known what became of the records.
+pub(super) struct Unsettled {
+    pub(super) error: KafkaError,
+    /// The partitions that could not be read so far, where that is the cause.
+    pub(super) missed: Vec<Missed>,
+}
+
+impl From<KafkaError> for Unsettled {
+    fn from(error: KafkaError) -> Self {
+        Self { error, missed: Vec::new() }
+    }
+}
+
+/// A client that looks at single records.
+struct Looker<'a> {
+    cluster: &'a Cluster,
+    consumer: BaseConsumer<Observer>,
+    connection: std::sync::Arc<Connection>,
+    deadline: Instant,
+}
+
+/// Says of each range what became of its last record; of each partition there is one range.
+pub(super) fn outcomes(
+    cluster: &Cluster,
+    ranges: &[Written],
+    deadline: Instant,
+) -> Result<Vec<Outcome>, Unsettled> {
+    let looker = Looker::new(cluster, Isolation::Committed, deadline)?;
+    let found = looker.outcomes(ranges);
+    cluster.reaper.end(looker.consumer);
+    found
+}
+
+/// Reads the records of some ranges, whatever became of them.
+pub(super) fn read_back(
+    cluster: &Cluster,
+    ranges: &[Written],
+    deadline: Instant,
+) -> Result<Vec<OwnedMessage>, KafkaError> {
+    let looker = Looker::new(cluster, Isolation::Uncommitted, deadline)?;
+    let mut records = Vec::new();
+    let read = ranges.iter().try_for_each(|range| looker.read_back(range, &mut records));
+    cluster.reaper.end(looker.consumer);
+    read.map(|()| records)
+}
+
+type Place = (String, i32);
+
+impl<'a> Looker<'a> {
+    fn new(
+        cluster: &'a Cluster,
+        isolation: Isolation,
+        deadline: Instant,
+    ) -> Result<Self, KafkaError> {
+        let connection = Connection::new("settler");
+        let mut config = cluster.clients.looking_reader(isolation);
+        // Waits for the end of somebody's transaction are short.
+        config.set("fetch.wait.max.ms", "50");
+        let made = config.create_with_context(Observer(connection.clone()));
+        let consumer = made.map_err(|error| KafkaError::new(LOOKING, error, &connection))?;
+        Ok(Self { cluster, consumer, connection, deadline })
+    }
+
+    fn outcomes(&self, ranges: &[Written]) -> Result<Vec<Outcome>, Unsettled> {
+        let mut found: BTreeMap<Place, Outcome> = BTreeMap::new();
+        let mut waiting: BTreeMap<Place, &Written> = BTreeMap::new();
+        for range in ranges {
+            let place = (range.topic.clone(), range.partition);
+            match self.is_there(range)? {
+                true => drop(waiting.insert(place, range)),
+                false => drop(found.insert(place, Outcome::Gone)),
+            }
+        }
+        self.assign(waiting.values().map(|range| (*range, range.last)))?;
+        while !waiting.is_empty() {
+            let Some(left) = self.left() else { return Err(self.unsettled(&waiting)) };
+            match self.consumer.poll(POLL.min(left)) {
+                Some(Ok(message)) => {
+                    let place = (message.topic().to_owned(), message.partition());
+                    if let Some(range) = waiting.remove(&place) {
+                        found.insert(place, judge(range, &message));
+                    }
+                }
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(self.error(error).into()),
+                None => {
+                    for place in self.passed(&waiting)? {
+                        waiting.remove(&place);
+                        found.insert(place, Outcome::Aborted);
+                    }
+                }
+            }
+        }
+        let of = |range: &Written| found.get(&(range.topic.clone(), range.partition)).copied();
+        Ok(ranges.iter().map(|range| of(range).unwrap_or(Outcome::Gone)).collect())
+    }
+
+    /// Returns the partitions whose stable end lies behind the record that was looked for.
+    fn passed(&self, waiting: &BTreeMap<Place, &Written>) -> Result<Vec<Place>, KafkaError> {
+        let positions = self.consumer.position().map_err(|error| self.error(error))?;
+        let is_passed = |place: &Place, range: &Written| {
+            let element = positions.find_partition(&place.0, place.1);
+            let offset = element.and_then(|element| element.offset().to_raw());
+            offset.is_some_and(|offset| offset > range.last)
+        };
+        let passed = waiting.iter().filter(|(place, range)| is_passed(place, range));
+        Ok(passed.map(|(place, _)| place.clone()).collect())
+    }
+
+    /// Tells whether a partition still has records as far as the range reaches.
+    fn is_there(&self, range: &Written) -> Result<bool, KafkaError> {
+        let of = (range.topic.as_str(), range.partition);
+        loop {
+            let left = self.left().ok_or_else(timed_out)?;
+            let time_max = left.min(self.cluster.config.request_time_max);
+            let asked =
+                list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
+            match self.cluster.outcome(LOOKING, asked) {
+                Ok((low, high)) => {
+                    let last = u64::try_from(range.last).unwrap_or(0);
+                    return Ok(low.offset <= last && last < high.offset);
+                }
+                Err(error) if matches!(error.reason, Reason::UnknownTopic { .. }) => {
+                    return Ok(false);
+                }
+                Err(error) if error.code().is_some_and(is_moving) => drop(self.consumer.poll(POLL)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn read_back(
+        &self,
+        range: &Written,
+        records: &mut Vec<OwnedMessage>,
+    ) -> Result<(), KafkaError> {
+        self.assign([(range, range.first)].into_iter())?;
+        let mut next = range.first;
+        while next <= range.last {
+            let left = self.left().ok_or_else(timed_out)?;
+            match self.consumer.poll(POLL.min(left)) {
+                Some(Ok(message)) if message.offset() == next => {
+                    records.push(message.detach());
+                    next += 1;
+                }
+                Some(Ok(message)) => return Err(missing(range, next, message.offset())),
+                Some(Err(error)) if is_passing(&error) => {}
+                Some(Err(error)) => return Err(self.error(error)),
+                None => {}
+            }
+        }
+        let last = records.last();
+        let is_same = last.is_some_and(|last| crc_of(last.key(), last.payload()) == range.crc);
+        if is_same { Ok(()) } else { Err(missing(range, range.last, range.last)) }
+    }
+
+    fn assign<'r>(
+        &self,
+        places: impl Iterator<Item = (&'r Written, i64)>,
+    ) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (range, offset) in places {
+            let from = rdkafka::Offset::Offset(offset);
+            let added = list.add_partition_offset(&range.topic, range.partition, from);
+            added.map_err(|error| self.error(error))?;
+        }
+        self.consumer.assign(&list).map_err(|error| self.error(error))
+    }
+
+    fn left(&self) -> Option<Duration> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn unsettled(&self, waiting: &BTreeMap<Place, &Written>) -> Unsettled {
+        let missed = waiting.iter().map(|((topic, partition), range)| Missed {
+            topic: topic.clone(),
+            partition: *partition,
+            high: range.last + 1,
+        });
+        Unsettled { error: timed_out(), missed: missed.collect() }
+    }
+
+    fn error(&self, source: ClientError) -> KafkaError {
+        KafkaError::new(LOOKING, source, &self.connection)
+    }
+}
+
+/// Judges by the first committed record at or after a range's last one.
+fn judge(range: &Written, message: &BorrowedMessage<'_>) -> Outcome {
+    if message.offset() != range.last {
+        return Outcome::Aborted;
+    }
+    match crc_of(message.key(), message.payload()) == range.crc {
+        true => Outcome::Committed,
+        false => Outcome::Gone,
+    }
+}
+
+fn timed_out() -> KafkaError {
+    let detail = "another task's transaction may be open, or the cluster is slow".to_owned();
+    KafkaError::found(LOOKING, Reason::TimedOut { detail })
+}
+
+fn missing(range: &Written, wanted: i64, found: i64) -> KafkaError {
+    let (topic, partition) = (range.topic.clone(), range.partition);
+    let reason = Reason::Torn { topic, partition, wanted, found };
+    KafkaError::found("complete the last transaction", reason)
+}
