@@ -38,8 +38,11 @@ pub fn describe() {
     describe_histogram!(OPEN_DURATION, seconds, "Time until a task was opened");
     describe_histogram!(TRANSACTION_DURATION, seconds, "Time until a transaction was committed");
     describe_counter!(FAILED_TRANSACTIONS, Unit::Count, "Transactions not committed, by outcome");
-    let completed = "Transactions that Kafka had committed in part, completed when opened";
-    describe_counter!(COMPLETED_TRANSACTIONS, Unit::Count, completed);
+    describe_counter!(
+        COMPLETED_TRANSACTIONS,
+        Unit::Count,
+        "Transactions that Kafka had committed in part, completed when opened"
+    );
     describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
     describe_gauge!(ENDING_CLIENTS, Unit::Count, "Clients of Kafka that wait for their end");
     describe_counter!(FAILED_MEMBERS, Unit::Count, "Group members that failed and joined again");

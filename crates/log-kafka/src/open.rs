@@ -265,12 +265,30 @@ impl Tasks {
         topic: PositionsTopic,
         task: &TaskId,
     ) -> Result<Producer, OpenError> {
+        let last = complete::Last { tasks: self, topic, task };
+        let producer = self.producer(cx, task).await?;
+        match last.complete(cx, &producer).await? {
+            complete::Ended::Everywhere => Ok(producer),
+            complete::Ended::NotYet { error } => {
+                tracing::warn!(%task, %error, "the last transaction is asked to end once more");
+                last.touch(cx, &producer).await?;
+                // A client that aborted is not used again.
+                drop(producer);
+                let producer = self.producer(cx, task).await?;
+                match last.complete(cx, &producer).await? {
+                    complete::Ended::Everywhere => Ok(producer),
+                    complete::Ended::NotYet { error } => Err(CallError::from(error).into()),
+                }
+            }
+        }
+    }
+
+    /// Makes the producer of a task, which fences every earlier one.
+    async fn producer(&self, cx: &Context, task: &TaskId) -> Result<Producer, OpenError> {
         let id = self.cluster.names.transactional_id(task);
         let producer = Producer::start(&self.cluster, &id).map_err(CallError::from)?;
         let time_max = self.cluster.config.transaction_timeout();
         cx.run(producer.init(time_max)).await?.map_err(failed)?;
-        let last = complete::Last { tasks: self, topic, task, producer: &producer };
-        last.complete(cx).await?;
         Ok(producer)
     }
 

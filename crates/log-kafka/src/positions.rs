@@ -18,7 +18,6 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use millstream_model::partitioner::partition_of;
 use millstream_model::{Offset, TaskId, TopicId, TopicPartition};
 use millstream_runtime::{Context, TaskKind};
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
@@ -30,8 +29,7 @@ use tokio::time::Instant;
 use crate::call::{CallError, run};
 use crate::client::{Connection, Observer, TroubleKind};
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason};
-use crate::ffi::admin::NewTopic;
+use crate::error::KafkaError;
 use crate::ffi::partition_list::metadata;
 use crate::names::number;
 
@@ -41,20 +39,14 @@ pub(crate) mod identity;
 pub(crate) mod manifest;
 pub(crate) mod record;
 mod table;
+mod topic;
 
 pub(crate) use attempts::Attempt;
 pub(crate) use held::Missed;
 pub(crate) use identity::GroupOffset;
-use table::Table;
 pub(crate) use table::Entry;
-
-/// How the topic is kept: compacted soon, so that reading it stays short.
-const TOPIC_CONFIG: [(&str, &str); 4] = [
-    ("cleanup.policy", "compact"),
-    ("segment.bytes", "16777216"),
-    ("min.cleanable.dirty.ratio", "0.1"),
-    ("delete.retention.ms", "86400000"),
-];
+use table::Table;
+pub(crate) use topic::PositionsTopic;
 
 /// How long to wait before asking a group's coordinator again.
 const COORDINATOR_PAUSE: Duration = Duration::from_millis(50);
@@ -77,21 +69,8 @@ pub(crate) struct Positions {
     idle: Mutex<Vec<Table>>,
     /// What held back earlier reads.
     watch: held::Watch,
-}
-
-/// The positions topic as it is now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PositionsTopic {
-    pub(crate) id: TopicId,
-    pub(crate) partitions: u32,
-}
-
-impl PositionsTopic {
-    /// Returns the partition that tells all of a task.
-    pub(crate) fn partition(&self, task: &TaskId) -> i32 {
-        let partition = partition_of(task.as_str().as_bytes(), self.partitions);
-        i32::try_from(partition.0).expect("Kafka counts partitions in 31 bits")
-    }
+    /// The topic whose configuration was found right.
+    checked: Mutex<Option<TopicId>>,
 }
 
 /// A group, as a transaction that commits offsets of it names it.
@@ -113,62 +92,14 @@ impl Positions {
     /// Builds what reads the positions of a cluster's tasks.
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
         let (reads, watch) = (Arc::new(Semaphore::new(READS_MAX)), held::Watch::default());
-        Self { cluster, reads, idle: Mutex::default(), watch }
+        let (idle, checked) = (Mutex::default(), Mutex::default());
+        Self { cluster, reads, idle, watch, checked }
     }
 
     /// Returns how long reading may take: a stranger's transaction may have to time out first.
     pub(crate) fn time_max(&self) -> Duration {
         let config = &self.cluster.config;
         config.transaction_timeout() + TRANSACTION_CLEANUP_INTERVAL + config.request_time_max
-    }
-
-    /// Finds the topic, or creates it.
-    pub(crate) async fn ensure_topic(&self, cx: &Context) -> Result<PositionsTopic, CallError> {
-        if let Some(topic) = self.topic(cx).await? {
-            return Ok(topic);
-        }
-        self.create_topic(cx).await?;
-        let deadline = Instant::now() + self.cluster.config.request_time_max;
-        loop {
-            // The brokers learn of a new topic one by one.
-            if let Some(topic) = self.topic(cx).await? {
-                return Ok(topic);
-            }
-            if Instant::now() >= deadline {
-                let detail = format!("{} does not appear", self.cluster.names.positions());
-                let timed_out = Reason::TimedOut { detail };
-                return Err(KafkaError::found("create the positions topic", timed_out).into());
-            }
-            cx.sleep(Duration::from_millis(20)).await?;
-        }
-    }
-
-    /// Asks for the topic; `None` when no task was ever opened.
-    pub(crate) async fn topic(&self, cx: &Context) -> Result<Option<PositionsTopic>, CallError> {
-        let cluster = self.cluster.clone();
-        let work = move || {
-            let name = cluster.names.positions();
-            cluster.describe_blocking(&name, cluster.config.request_time_max)
-        };
-        let found = run(cx, TaskKind("kafka_describe"), work).await?;
-        Ok(found.map(|found| PositionsTopic { id: found.id, partitions: found.partitions }))
-    }
-
-    async fn create_topic(&self, cx: &Context) -> Result<(), CallError> {
-        let cluster = self.cluster.clone();
-        let work = move || {
-            let config = &cluster.config;
-            let text = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
-            let topic = NewTopic {
-                name: &cluster.names.positions(),
-                partitions: i32::try_from(config.positions_partitions).unwrap_or(i32::MAX),
-                // Without a number the broker's default holds.
-                replication: config.replication_factor.map_or(-1, i32::from),
-                config: &TOPIC_CONFIG.map(text),
-            };
-            cluster.create_topic_blocking(&topic)
-        };
-        run(cx, TaskKind("kafka_create_topic"), work).await
     }
 
     /// Reads what is committed of one task, all that was committed before this call included.
@@ -226,9 +157,7 @@ impl Positions {
             let began = Instant::now();
             match table.read(topic.id, &partitions, deadline) {
                 Ok(()) => Ok(answer(table)),
-                Err(error) => {
-                    Err(this.explain((began, table.missed()), error))
-                }
+                Err(error) => Err(this.explain((began, table.missed()), error)),
             }
         };
         self.with_table(cx, read).await

@@ -27,7 +27,17 @@ pub(super) struct Last<'a> {
     pub(super) tasks: &'a Tasks,
     pub(super) topic: PositionsTopic,
     pub(super) task: &'a TaskId,
-    pub(super) producer: &'a Producer,
+}
+
+/// Whether the last transaction has an end.
+pub(super) enum Ended {
+    /// In every partition, and the same one.
+    Everywhere,
+    /// Not in all of them, as far as can be seen.
+    NotYet {
+        /// What hides it.
+        error: KafkaError,
+    },
 }
 
 /// The offsets of one group in a transaction, with what became of them.
@@ -39,64 +49,60 @@ struct Stood {
 
 impl Last<'_> {
     /// Looks whether the transaction is whole, and completes it otherwise.
-    pub(super) async fn complete(&self, cx: &Context) -> Result<(), OpenError> {
-        let Some(last) = self.tasks.positions.last_attempt(cx, self.topic, self.task).await? else {
-            return Ok(());
-        };
+    pub(super) async fn complete(
+        &self,
+        cx: &Context,
+        producer: &Producer,
+    ) -> Result<Ended, OpenError> {
+        let Some(last) = self.attempt(cx).await? else { return Ok(Ended::Everywhere) };
         let ends = last.ends();
-        let outcomes = self.settled(cx, &ends, &last).await?;
+        let outcomes = match self.outcomes(cx, &ends).await? {
+            Ok(outcomes) => outcomes,
+            Err(error) => return Ok(Ended::NotYet { error }),
+        };
         let own = ends.iter().zip(&outcomes).find(|(end, _)| end.is_beside(&last.own));
         // Where the task is known to have begun, offsets that are not there were lost since.
         let is_known = own.is_some_and(|(_, outcome)| *outcome == Outcome::Committed);
         let stood = self.stood(cx, &last, last.manifest.is_first && !is_known).await?;
         let all = outcomes.iter().copied().chain(stood.iter().map(|stood| stood.outcome));
         if !is_torn(last.manifest.is_owed, all) {
-            return Ok(());
+            return Ok(Ended::Everywhere);
         }
-        let aborted = ends.iter().zip(&outcomes).filter(|(_, outcome)| **outcome == Outcome::Aborted);
-        let aborted: Vec<&Written> = aborted.map(|(end, _)| end).collect();
+        let ends = ends.iter().zip(&outcomes);
+        let aborted: Vec<&Written> =
+            ends.filter(|(_, outcome)| **outcome == Outcome::Aborted).map(|(end, _)| end).collect();
         let is_missing = |range: &&Written| aborted.iter().any(|end| end.is_beside(range));
         let missing: Vec<Written> =
             last.manifest.written.iter().filter(is_missing).cloned().collect();
         self.warn(&missing, &stood);
         metrics::completed();
         let batch = self.batch(cx, &last, missing, stood).await?;
-        cx.run(self.producer.transact(batch)).await?.map_err(failed)
+        cx.run(producer.transact(batch)).await?.map_err(failed)?;
+        Ok(Ended::Everywhere)
     }
 
-    /// Finds out how the transaction ended in each partition.
-    async fn settled(
-        &self,
-        cx: &Context,
-        ends: &[Written],
-        last: &Attempt,
-    ) -> Result<Vec<Outcome>, OpenError> {
-        match self.outcomes(cx, ends, self.tasks.positions.deadline(cx)).await? {
-            Ok(found) => return Ok(found),
-            Err(error) => tracing::warn!(
-                task = %self.task, %error,
-                "the last transaction has not ended everywhere; its end is asked for once more"
-            ),
-        }
-        // An end marker that the brokers lost comes with the next transaction of the same producer.
+    /// Lets the brokers end, in each partition that the transaction reached, what they left open
+    /// of it: an end marker that was lost comes with the next transaction of the same producer.
+    pub(super) async fn touch(&self, cx: &Context, producer: &Producer) -> Result<(), OpenError> {
+        let Some(last) = self.attempt(cx).await? else { return Ok(()) };
         let mut batch = Batch::new(&self.tasks.cluster.names, self.topic, self.task);
-        for end in ends {
+        for end in last.ends() {
             batch.touch(&end.topic, end.partition);
         }
-        for stood in self.stood(cx, last, false).await? {
-            batch.offsets.push(Offsets { group: stood.group, moved: stood.moved });
-        }
-        cx.run(self.producer.touch(batch)).await?.map_err(failed)?;
-        let soon = Instant::now() + self.tasks.cluster.config.request_time_max;
-        self.outcomes(cx, ends, soon).await?.map_err(|error| CallError::from(error).into())
+        cx.run(producer.touch(batch)).await?.map_err(failed)
     }
 
+    async fn attempt(&self, cx: &Context) -> Result<Option<Attempt>, CallError> {
+        self.tasks.positions.last_attempt(cx, self.topic, self.task).await
+    }
+
+    /// Finds out how the transaction ended in each partition, or what hides it.
     async fn outcomes(
         &self,
         cx: &Context,
         ends: &[Written],
-        deadline: Instant,
     ) -> Result<Result<Vec<Outcome>, KafkaError>, OpenError> {
+        let deadline = self.tasks.positions.deadline(cx);
         let (cluster, ends) = (self.tasks.cluster.clone(), ends.to_vec());
         let positions = self.tasks.positions.clone();
         let look = move || {
@@ -126,7 +132,8 @@ impl Last<'_> {
             let inputs = moved.offsets.iter().map(|offset| offset.input.clone()).collect();
             let found = self.tasks.positions.group(cx, moved.group.clone(), inputs).await?;
             let of = |input: &TopicPartition| found.offsets.get(input);
-            let each = moved.offsets.iter().map(|offset| judge(offset, of(&offset.input), is_first));
+            let each =
+                moved.offsets.iter().map(|offset| judge(offset, of(&offset.input), is_first));
             // They lie in one partition of Kafka's own topic: one that went tells of all.
             let each: Vec<Outcome> = each.collect();
             let has = |outcome| each.contains(&outcome);

@@ -149,8 +149,7 @@ impl<'a> Looker<'a> {
         loop {
             let left = self.left().ok_or_else(timed_out)?;
             let time_max = left.min(self.cluster.config.request_time_max);
-            let asked =
-                list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
+            let asked = list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
             match self.cluster.outcome(LOOKING, asked) {
                 Ok((low, high)) => {
                     let last = u64::try_from(range.last).unwrap_or(0);

@@ -75,9 +75,10 @@ impl Attempts {
         (task, deadline): (&TaskId, Instant),
     ) -> Result<Option<Attempt>, Unread> {
         // Taken out while it is read: what was applied in part is read again.
-        let kept = self.parts.remove(&partition).filter(|part| {
-            part.read_at.elapsed() < AGE_MAX && (low..=high).contains(&part.next)
-        });
+        let kept = self
+            .parts
+            .remove(&partition)
+            .filter(|part| part.read_at.elapsed() < AGE_MAX && (low..=high).contains(&part.next));
         let read_at = Instant::now();
         let fresh = || Part { next: low, read_at, last: BTreeMap::new() };
         let mut part = kept.unwrap_or_else(fresh);
@@ -96,7 +97,8 @@ impl Attempts {
         let manifest = Manifest::decode(value).map_err(malformed)?;
         let key = Key::Manifest(task.clone()).encode();
         let crc = crc_of(Some(key.as_bytes()), Some(value));
-        let own = Written { topic: topic.to_owned(), partition, first: *offset, last: *offset, crc };
+        let own =
+            Written { topic: topic.to_owned(), partition, first: *offset, last: *offset, crc };
         Ok(Some(Attempt { own, manifest }))
     }
 }

@@ -96,11 +96,7 @@ fn longest(cluster: &Cluster) -> Duration {
 }
 
 /// Asks how far readers of committed records may read.
-fn stable_end(
-    cluster: &Cluster,
-    during: &'static str,
-    missed: &Missed,
-) -> Result<i64, KafkaError> {
+fn stable_end(cluster: &Cluster, during: &'static str, missed: &Missed) -> Result<i64, KafkaError> {
     let of = (missed.topic.as_str(), missed.partition);
     let found = list_offsets(cluster.native(), of, Isolation::Committed, ASK_TIME_MAX);
     let end = cluster.outcome(during, found)?.1.offset;

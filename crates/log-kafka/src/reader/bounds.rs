@@ -167,7 +167,9 @@ async fn offsets(
         match call::run(cx, TaskKind("kafka_bounds"), ask).await {
             // The leader of a topic that was just made, or of a broker that just started, is known
             // to the brokers one after the other.
-            Err(CallError::Kafka(error)) if error.code().is_some_and(is_moving) && Instant::now() < deadline => {
+            Err(CallError::Kafka(error))
+                if error.code().is_some_and(is_moving) && Instant::now() < deadline =>
+            {
                 cx.sleep(LEADER_PAUSE).await?;
             }
             answer => return answer,

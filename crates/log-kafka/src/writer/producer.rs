@@ -206,7 +206,7 @@ impl Worker {
     fn touch(&self, batch: &Batch) -> Result<(), Failure> {
         let deadline = Instant::now() + self.transaction_time_max;
         self.begin()?;
-        let filled = self.fill(batch, deadline).and_then(|()| self.send_offsets(batch, deadline));
+        let filled = self.fill(batch, deadline);
         filled.or_else(|failed| self.abort(failed))?;
         let aborted = self.client.abort_transaction(left(deadline + self.abort_time_max));
         aborted.map_err(|error| self.sort("abort a transaction", error))

@@ -28,6 +28,48 @@ fn run_command(kafka: &Kafka, error: &str, name: &str) -> Result<String> {
 }
 
 #[test]
+fn a_task_waits_for_a_strangers_transaction_only_where_it_hides_how_its_own_one_ended() -> Result<()>
+{
+    let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
+    let settings =
+        kafka::Config { transaction_timeout_max: STRANGERS_TIME_MAX, ..kafka::Config::default() };
+    let cluster = kafka.start(&settings)?;
+    block_on(async {
+        let short = Config {
+            transaction_time_max: Duration::from_millis(500),
+            request_time_max: Duration::from_secs(2),
+            ..broker::config(&cluster.bootstrap())
+        };
+        let stage = Stage::start(short).await?;
+        let stranger: BaseProducer = stage
+            .client()
+            .set("transactional.id", stage.name("stranger"))
+            .set("transaction.timeout.ms", STRANGERS_TIME_MAX.as_millis().to_string())
+            .create()?;
+        stranger.init_transactions(CALL_TIME_MAX)?;
+        stranger.begin_transaction()?;
+        let topic = stage.name("events");
+        let record = BaseRecord::to(&topic).partition(0).key("stranger").payload("open");
+        stranger.send(record).map_err(|(error, _)| error)?;
+        stranger.flush(CALL_TIME_MAX)?;
+
+        // The stranger's transaction lies before what the task writes.
+        let mut opened = stage.open().await?;
+        opened.writer.transact(&stage.cx, stage.output("ours")).await?;
+        drop(opened);
+        let Err(error) = stage.open().await else { bail!("it could not know") };
+        let error = format!("{:#}", anyhow::Error::new(error));
+        ensure!(error.contains("look what became of the last transaction"), "{error}");
+
+        stranger.abort_transaction(CALL_TIME_MAX)?;
+        let mut opened = stage.open().await?;
+        opened.writer.transact(&stage.cx, stage.output("more")).await?;
+        ensure!(stage.values().await? == ["ours", "more"]);
+        Ok(())
+    })
+}
+
+#[test]
 fn a_transaction_that_outlives_its_time_out_is_named_with_the_commands_that_end_it() -> Result<()> {
     let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
     let settings =

@@ -83,6 +83,17 @@ impl Stage {
         }
     }
 
+    /// A transaction with one record for `events`.
+    pub(crate) fn output(&self, value: &str) -> Transaction {
+        let records = vec![(self.events(), batch(&[value]))];
+        Transaction { records, ..Transaction::default() }
+    }
+
+    /// Reads the values of all records in `events`.
+    pub(crate) async fn values(&self) -> Result<Vec<String>> {
+        Ok(self.consumed().await?.0)
+    }
+
     /// A task that has consumed one record and says so.
     pub(crate) async fn begun(&self) -> Result<Opened> {
         self.append(&["a"]).await?;
@@ -197,6 +208,32 @@ fn a_task_that_read_everything_shows_no_lag_to_kafkas_own_tools() -> Result<()> 
             }
             stage.cx.sleep(Duration::from_millis(5)).await.context("lag stays")?;
         }
+    })
+}
+
+#[test]
+fn a_topic_of_positions_that_would_forget_is_refused() -> Result<()> {
+    on_stage(async |stage| {
+        drop(stage.begun().await?);
+        let topic = stage.name("millstream-positions");
+        let forgets = |policy| {
+            AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("cleanup.policy", policy)
+        };
+        let admin = stage.admin()?;
+        for policy in ["delete", "compact,delete"] {
+            for altered in admin.alter_configs([&forgets(policy)], &AdminOptions::new()).await? {
+                altered.map_err(|(_, code)| code)?;
+            }
+            // Each process looks once.
+            let log = broker::connect(&stage.cx, &stage.config).await?;
+            let Err(error) = log.open(&stage.cx, &stage.owner()).await else {
+                bail!("opened with {policy}")
+            };
+            let error = format!("{:#}", anyhow::Error::new(error));
+            ensure!(error.contains(&format!("cleanup.policy={policy}")), "{error}");
+            ensure!(error.contains("set it to compact"), "{error}");
+        }
+        Ok(())
     })
 }
 

@@ -14,7 +14,8 @@ fn only_a_transaction_that_ended_in_both_ways_is_torn() {
     let torn = |outcomes: &[Outcome]| is_torn(false, outcomes.iter().copied());
     assert!(torn(&[COMMITTED, ABORTED]));
     assert!(torn(&[GONE, ABORTED, COMMITTED]));
-    for whole in [&[][..], &[COMMITTED, COMMITTED], &[ABORTED, ABORTED], &[GONE, ABORTED], &[GONE]] {
+    for whole in [&[][..], &[COMMITTED, COMMITTED], &[ABORTED, ABORTED], &[GONE, ABORTED], &[GONE]]
+    {
         assert!(!torn(whole), "{whole:?}");
     }
 }
