@@ -13,6 +13,7 @@ mod markers;
 mod rights;
 mod tasks;
 mod topics;
+mod torn;
 
 /// A runtime for one test.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -37,7 +37,7 @@ pub(crate) const CALL_TIME_MAX: Duration = Duration::from_secs(20);
 pub(crate) struct Stage {
     pub(crate) cx: Context,
     pub(crate) config: Config,
-    log: KafkaLog,
+    pub(crate) log: KafkaLog,
 }
 
 impl Stage {
@@ -49,7 +49,7 @@ impl Stage {
         Ok(Self { cx, config, log })
     }
 
-    fn events(&self) -> TopicPartition {
+    pub(crate) fn events(&self) -> TopicPartition {
         TopicPartition::new(TopicName::new("events").expect("a legal name"), 0)
     }
 
@@ -62,14 +62,14 @@ impl Stage {
         self.log.open(&self.cx, &self.owner()).await
     }
 
-    async fn append(&self, values: &[&str]) -> Result<()> {
+    pub(crate) async fn append(&self, values: &[&str]) -> Result<()> {
         let append = self.log.enqueue(vec![(self.events(), batch(values))])?;
         self.cx.run(append).await??;
         Ok(())
     }
 
     /// Reads everything there is, and says how far that is.
-    async fn consumed(&self) -> Result<(Vec<String>, Consumed)> {
+    pub(crate) async fn consumed(&self) -> Result<(Vec<String>, Consumed)> {
         let (partition, mut values) = (self.events(), Vec::new());
         let bounds = self.log.bounds(&self.cx, &partition).await?;
         let mut reader = self.log.reader(&self.cx, &partition, bounds.start).await?;
@@ -136,7 +136,7 @@ impl Stage {
     }
 }
 
-fn source() -> SourceId {
+pub(crate) fn source() -> SourceId {
     SourceId::new("last").expect("a legal id")
 }
 
