@@ -193,7 +193,7 @@ impl Table {
                 Ok(found) => return Ok(found),
                 // The brokers hear one after the other who leads a topic that was just made.
                 Err(error) if error.rdkafka_error_code().is_some_and(is_moving) => {
-                    drop(self.everything.poll(POLL))
+                    drop(self.everything.poll(POLL));
                 }
                 Err(error) => return Err(self.error(error)),
             }

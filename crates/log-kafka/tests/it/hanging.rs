@@ -36,8 +36,8 @@ fn a_task_waits_for_a_strangers_transaction_only_where_it_hides_how_its_own_one_
     let cluster = kafka.start(&settings)?;
     block_on(async {
         let short = Config {
-            transaction_time_max: Duration::from_millis(500),
-            request_time_max: Duration::from_secs(2),
+            transaction_time_max: Duration::from_secs(2),
+            request_time_max: Duration::from_secs(4),
             ..broker::config(&cluster.bootstrap())
         };
         let stage = Stage::start(short).await?;

@@ -8,6 +8,7 @@ mod coordinator;
 mod damaged;
 mod errors;
 mod hanging;
+mod kept;
 mod limits;
 mod markers;
 mod rights;

@@ -114,11 +114,11 @@ impl Stage {
         client
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+    pub(crate) fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
         Ok(self.client().create()?)
     }
 
-    async fn delete_topic(&self, name: &str) -> Result<()> {
+    pub(crate) async fn delete_topic(&self, name: &str) -> Result<()> {
         let name = self.name(name);
         for deleted in self.admin()?.delete_topics(&[&name], &AdminOptions::new()).await? {
             deleted.map_err(|(_, code)| code)?;
@@ -146,7 +146,7 @@ fn position(value: &str) -> Transaction {
 }
 
 /// Runs a test on the shared broker.
-fn on_stage(test: impl AsyncFnOnce(Stage) -> Result<()>) -> Result<()> {
+pub(crate) fn on_stage(test: impl AsyncFnOnce(Stage) -> Result<()>) -> Result<()> {
     let Some(bootstrap) = broker::bootstrap() else { return Ok(()) };
     // One partition: strangers and we share it.
     let config = Config { positions_partitions: 1, ..broker::config(&bootstrap) };
@@ -207,65 +207,6 @@ fn a_task_that_read_everything_shows_no_lag_to_kafkas_own_tools() -> Result<()> 
                 return Ok(());
             }
             stage.cx.sleep(Duration::from_millis(5)).await.context("lag stays")?;
-        }
-    })
-}
-
-#[test]
-fn a_topic_of_positions_that_would_forget_is_refused() -> Result<()> {
-    on_stage(async |stage| {
-        drop(stage.begun().await?);
-        let topic = stage.name("millstream-positions");
-        let forgets = |policy| {
-            AlterConfig::new(ResourceSpecifier::Topic(&topic)).set("cleanup.policy", policy)
-        };
-        let admin = stage.admin()?;
-        for policy in ["delete", "compact,delete"] {
-            for altered in admin.alter_configs([&forgets(policy)], &AdminOptions::new()).await? {
-                altered.map_err(|(_, code)| code)?;
-            }
-            // Each process looks once.
-            let log = broker::connect(&stage.cx, &stage.config).await?;
-            let Err(error) = log.open(&stage.cx, &stage.owner()).await else {
-                bail!("opened with {policy}")
-            };
-            let error = format!("{:#}", anyhow::Error::new(error));
-            ensure!(error.contains(&format!("cleanup.policy={policy}")), "{error}");
-            ensure!(error.contains("set it to compact"), "{error}");
-        }
-        Ok(())
-    })
-}
-
-#[test]
-fn offsets_that_are_gone_are_an_error_not_a_fresh_start() -> Result<()> {
-    on_stage(async |stage| {
-        drop(stage.begun().await?);
-        let group = stage.name("app.pipeline.clean");
-        for deleted in stage.admin()?.delete_groups(&[&group], &AdminOptions::new()).await? {
-            deleted.map_err(|(_, code)| code)?;
-        }
-        match stage.open().await {
-            Err(OpenError::Position(PositionRefused::Lost { partition, .. })) => {
-                ensure!(partition == stage.events());
-                Ok(())
-            }
-            other => bail!("a task whose offsets are gone got {other:?}"),
-        }
-    })
-}
-
-#[test]
-fn a_topic_of_positions_that_is_gone_is_an_error_not_a_fresh_start() -> Result<()> {
-    on_stage(async |stage| {
-        drop(stage.begun().await?);
-        stage.delete_topic("millstream-positions").await?;
-        match stage.open().await {
-            Err(OpenError::Position(PositionRefused::Forgotten { partition, .. })) => {
-                ensure!(partition == stage.events());
-                Ok(())
-            }
-            other => bail!("a task whose record is gone got {other:?}"),
         }
     })
 }

@@ -14,11 +14,11 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use millstream_log::{
-    Committed, FetchLimits, Log as _, Opened, TopicConfig, TopicKind, Transaction,
+    Committed, FetchLimits, Log as _, OffsetBatch, Opened, TopicConfig, TopicKind, Transaction,
 };
 use millstream_log_kafka::Config;
 use millstream_model::{
-    HeadersBuilder, Offset, Record, RecordBatch, RecordBatchBuilder, Timestamp, TopicName,
+    Headers, HeadersBuilder, Offset, Record, RecordBatch, RecordBatchBuilder, Timestamp, TopicName,
     TopicPartition,
 };
 use millstream_runtime::{Clock, crash_point};
@@ -42,6 +42,8 @@ const PLAIN_RECORDS: u32 = 200;
 enum Act {
     /// Opens, commits the first transaction and sends the second.
     Transact,
+    /// The same, while others append to one of the outputs.
+    TransactAmongOthers,
     /// Opens, and with it repairs what is torn.
     Open,
 }
@@ -50,6 +52,7 @@ impl Act {
     const fn name(self) -> &'static str {
         match self {
             Self::Transact => "transact",
+            Self::TransactAmongOthers => "transact-among-others",
             Self::Open => "open",
         }
     }
@@ -57,7 +60,7 @@ impl Act {
     /// Where it is killed: opening passes the point too.
     const fn crash_point(self) -> &'static str {
         match self {
-            Self::Transact => "kafka.before_commit:3",
+            Self::Transact | Self::TransactAmongOthers => "kafka.before_commit:3",
             Self::Open => "kafka.before_commit:1",
         }
     }
@@ -128,14 +131,14 @@ struct Scene {
 }
 
 impl Scene {
-    async fn set(cluster: &'static Cluster) -> Result<Self> {
+    async fn set(cluster: &'static Cluster, act: Act) -> Result<Self> {
         let stage = Stage::start(config(&cluster.bootstrap())).await?;
         let two = TopicConfig { partitions: 2, kind: TopicKind::Events, retention: None };
         stage.log.admin().ensure_topic(&stage.cx, &output(0).topic, &two).await?;
         stage.append(&["a", "b", "c"]).await?;
         let of = Timestamp::from_millis(Clock::system().now().as_millis() - 3_600_000);
         let scene = Self { stage, cluster, of };
-        scene.run_until_killed(Act::Transact)?;
+        scene.run_until_killed(act)?;
         // What another task appends lies between the records and their repair.
         let append = [0, 1].map(|partition| (output(partition), records(of, 0, partition)));
         scene.stage.cx.run(scene.stage.log.enqueue(append.to_vec())?).await??;
@@ -192,21 +195,27 @@ impl Scene {
         Ok(())
     }
 
-    /// Checks that a partition holds exactly what these transactions add, in this order.
-    async fn check_holds(&self, partition: u32, transactions: &[u64]) -> Result<()> {
+    /// Reads all that is committed in a partition.
+    async fn read(&self, partition: u32) -> Result<Vec<OffsetBatch>> {
         let Stage { cx, log, .. } = &self.stage;
         let bounds = log.bounds(cx, &output(partition)).await?;
         let mut reader = log.reader(cx, &output(partition), bounds.start).await?;
-        let mut found = RecordBatchBuilder::new();
+        let mut found = Vec::new();
         loop {
             let limits = FetchLimits { bytes_max: 1 << 20, wait_max: Duration::ZERO };
             let fetched = reader.fetch(cx, limits).await?;
-            for (_, record) in fetched.batches.iter().flat_map(|batch| batch.iter()) {
-                found.push(record);
-            }
+            found.extend(fetched.batches);
             if fetched.next.offset >= bounds.end.offset {
-                break;
+                return Ok(found);
             }
+        }
+    }
+
+    /// Checks that a partition holds exactly what these transactions add, in this order.
+    async fn check_holds(&self, partition: u32, transactions: &[u64]) -> Result<()> {
+        let mut found = RecordBatchBuilder::new();
+        for (_, record) in self.read(partition).await?.iter().flat_map(OffsetBatch::iter) {
+            found.push(record);
         }
         let mut expected = RecordBatchBuilder::new();
         for transaction in transactions {
@@ -271,7 +280,7 @@ const LATE: &[u64] = &[1, 0, 2];
 fn check(reached: &[Part], last: u64, holds: [&[u64]; 2]) -> Result<()> {
     let Some(cluster) = broker::shared() else { return Ok(()) };
     block_on(async {
-        let scene = Scene::set(cluster).await?;
+        let scene = Scene::set(cluster, Act::Transact).await?;
         scene.commit_in(reached)?;
         scene.check_goes_on(last, holds).await
     })
@@ -318,12 +327,71 @@ fn records_are_not_there_twice_where_the_task_did_not_move_past_them() -> Result
     check(&[Part::Output(0), Part::Output(1)], 2, [AT_ONCE, AT_ONCE])
 }
 
+/// How many large records a transaction among others adds: several requests to the broker.
+const LARGE_RECORDS: u32 = 8_000;
+
+/// Records that do not compress, with keys of their own.
+fn large(of: Timestamp) -> RecordBatch {
+    let mut batch = RecordBatchBuilder::new();
+    let mut number = 1_u64;
+    for key in 0..LARGE_RECORDS {
+        let mut value = Vec::new();
+        while value.len() < 1_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            value.extend_from_slice(&(number >> 24).to_le_bytes()[..5]);
+        }
+        let (key, headers) = (format!("large-{key}"), Headers::EMPTY);
+        let (key, value) = (Some(key.as_bytes()), Some(value.as_slice()));
+        batch.push(Record { timestamp: of, key, value, headers });
+    }
+    batch.finish()
+}
+
+/// Appends one record after the other to an output, until something else ends.
+async fn append_others(stage: &Stage, of: Timestamp) -> Result<()> {
+    for number in 0_u64.. {
+        let (key, headers) = (format!("other-{number}"), Headers::EMPTY);
+        let mut one = RecordBatchBuilder::new();
+        one.push(Record { timestamp: of, key: Some(key.as_bytes()), value: None, headers });
+        let append = stage.log.enqueue(vec![(output(0), one.finish())])?;
+        stage.cx.run(append).await??;
+    }
+    Ok(())
+}
+
+#[test]
+fn what_others_appended_between_the_records_of_a_torn_transaction_is_not_repeated() -> Result<()> {
+    let Some(cluster) = broker::shared() else { return Ok(()) };
+    block_on(async {
+        let scene = Scene::set(cluster, Act::TransactAmongOthers).await?;
+        scene.commit_in(&[Part::Positions, Part::Group])?;
+        drop(scene.stage.open().await?);
+        let (mut repaired, mut others) = (RecordBatchBuilder::new(), Vec::new());
+        let found = scene.read(0).await?;
+        for (offset, record) in found.iter().flat_map(OffsetBatch::iter) {
+            let key = String::from_utf8(record.key.unwrap_or_default().to_vec())?;
+            if key.starts_with("large-") {
+                repaired.push(record);
+            } else if let Some(number) = key.strip_prefix("other-") {
+                ensure!(number == others.len().to_string(), "{key} after {}", others.len());
+                others.push(offset);
+            }
+        }
+        // With one gap the transaction is in one piece, and this test shows nothing.
+        let gaps = others.windows(2).filter(|pair| pair[1] != pair[0].plus(1)).count();
+        ensure!(gaps > 1, "{} records of others with {gaps} gaps", others.len());
+        let repaired = repaired.finish();
+        ensure!(repaired == large(scene.of), "{} large records", repaired.len());
+        Ok(())
+    })
+}
+
 /// Tears the second transaction, kills who repairs it before that is committed, sends markers of
 /// the repair too, and checks what the outputs come to.
 fn check_repair(torn: Part, repaired: &[Part], holds: [&[u64]; 2]) -> Result<()> {
     let Some(cluster) = broker::shared() else { return Ok(()) };
     block_on(async {
-        let scene = Scene::set(cluster).await?;
+        let scene = Scene::set(cluster, Act::Transact).await?;
         scene.commit_in(&[torn])?;
         scene.run_until_killed(Act::Open)?;
         // Otherwise it was killed in another transaction than the one that repairs.
@@ -362,11 +430,19 @@ fn dies_before_it_commits() -> Result<()> {
         let stage = Stage::start(config).await?;
         crash_point::arm_from_env()?;
         let mut opened = stage.open().await?;
-        if act == Act::Transact.name() {
-            for number in 1..=2 {
-                let whole = transaction(&stage, of, number).await?;
-                opened.writer.transact(&stage.cx, whole).await?;
-            }
+        if act == Act::Open.name() {
+            anyhow::bail!("opening did not kill it");
+        }
+        let first = transaction(&stage, of, 1).await?;
+        opened.writer.transact(&stage.cx, first).await?;
+        let mut second = transaction(&stage, of, 2).await?;
+        if act == Act::TransactAmongOthers.name() {
+            second.records.push((output(0), large(of)));
+            let transact = opened.writer.transact(&stage.cx, second);
+            let others = append_others(&stage, of);
+            futures::future::select(Box::pin(others), transact).await;
+        } else {
+            opened.writer.transact(&stage.cx, second).await?;
         }
         anyhow::bail!("nothing killed it")
     })
