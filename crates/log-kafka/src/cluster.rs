@@ -24,6 +24,9 @@ use crate::topics::Topics;
 /// connection can come to anything at all.
 const CONNECT_SLICE: Duration = Duration::from_millis(100);
 
+/// How long one question for the leaders of a topic may take.
+const LEADERS_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// A Kafka cluster, reached.
 pub struct Cluster {
     /// How to reach it, and the limits.
@@ -105,6 +108,15 @@ impl Cluster {
 
     pub(crate) fn admin_client(&self) -> &Client<Observer> {
         self.admin.client()
+    }
+
+    /// Lets the client that administrates ask anew who leads a topic; blocking. After some errors it
+    /// does not do so by itself, and repeats them until what it knows is too old.
+    pub(crate) fn ask_for_leaders(&self, topic: &str) {
+        let asked = self.admin.client().fetch_metadata(Some(topic), LEADERS_TIME_MAX);
+        if let Err(error) = asked {
+            tracing::debug!(topic, %error, "who leads it is not told");
+        }
     }
 
     /// Sorts the outcome of a call of the client that administrates.

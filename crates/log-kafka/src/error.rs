@@ -76,7 +76,15 @@ pub fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
 
 /// Tells whether the partition's leader is not known everywhere yet.
 pub(crate) fn is_moving(code: RDKafkaErrorCode) -> bool {
-    matches!(code, RDKafkaErrorCode::NotLeaderForPartition | RDKafkaErrorCode::LeaderNotAvailable)
+    use RDKafkaErrorCode as Code;
+    matches!(
+        code,
+        Code::NotLeaderForPartition
+            | Code::LeaderNotAvailable
+            // One of broker and client has heard of the newest leader, and the other has not.
+            | Code::FencedLeaderEpoch
+            | Code::UnknownLeaderEpoch
+    )
 }
 
 /// Tells whether a consumer goes on by itself after an error.

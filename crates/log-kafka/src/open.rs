@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use crate::call::CallError;
 use crate::cluster::Cluster;
+use crate::error::KafkaError;
 use crate::kafka_log::KafkaLog;
 use crate::metrics;
 use crate::positions::record::TaskRecord;
@@ -36,6 +37,8 @@ mod complete;
 mod outcome;
 mod rename;
 mod reposition;
+
+use complete::{Ended, Last, Patience};
 
 /// The tasks of one cluster, as this process opens and looks at them.
 #[derive(Debug)]
@@ -77,6 +80,15 @@ impl KafkaLog {
     }
 }
 
+/// What becomes of a last transaction that is committed in part and cannot be completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Completion {
+    /// The task is refused.
+    Required,
+    /// The task goes on: a person said where, or let it go.
+    GivenUp,
+}
+
 /// What is committed of one task, and what it takes to commit more.
 struct Standing {
     entry: Entry,
@@ -99,6 +111,15 @@ impl Standing {
             return Ok(());
         }
         Err(PositionRefused::Renamed { task: task.clone(), to: renamed_to.clone() })
+    }
+
+    /// Returns the offsets that a task has committed, whatever they belong to.
+    fn committed_offsets(&self) -> BTreeMap<TopicPartition, Offset> {
+        let all = self.offsets.iter().filter_map(|(input, offset)| match offset {
+            GroupOffset::Ours(_, position) => Some((input.clone(), position.offset)),
+            GroupOffset::None | GroupOffset::Renamed | GroupOffset::Foreign(_) => None,
+        });
+        all.collect()
     }
 
     fn epoch(&self) -> Epoch {
@@ -137,11 +158,11 @@ impl Tasks {
         self.check_inputs(cx, owner).await?;
         let ownership = self.own(&owner.task)?;
         let topic = self.positions.ensure_topic(cx).await?;
-        let producer = self.fence(cx, topic, &owner.task).await?;
+        let producer = self.fence(cx, topic, &owner.task, Completion::Required).await?;
         let standing = self.standing(cx, topic, &owner.task, &owner.inputs).await?;
         let opening = Opening { tasks: self, topic, owner };
         let (standing, renamed) = match (&standing.entry.record, &owner.renamed_from) {
-            (None, Some(old)) => opening.look_under(cx, old, standing).await?,
+            (None, Some(old)) => opening.look_under(cx, old, &producer).await?,
             _ => (standing, None),
         };
         standing.check_name(&owner.task)?;
@@ -220,7 +241,7 @@ impl Tasks {
         task: &TaskId,
     ) -> Result<(), OpenError> {
         let Some(topic) = self.positions.topic(cx).await? else { return Ok(()) };
-        let producer = self.fence(cx, topic, task).await?;
+        let producer = self.fence(cx, topic, task, Completion::GivenUp).await?;
         let entry = self.positions.task(cx, topic, task).await?;
         let Some(record) = entry.record.filter(|record| !record.is_released) else { return Ok(()) };
         let mut batch = Batch::new(&self.cluster.names, topic, task);
@@ -264,21 +285,45 @@ impl Tasks {
         cx: &Context,
         topic: PositionsTopic,
         task: &TaskId,
+        completion: Completion,
     ) -> Result<Producer, OpenError> {
-        let last = complete::Last { tasks: self, topic, task };
         let producer = self.producer(cx, task).await?;
-        match last.complete(cx, &producer).await? {
-            complete::Ended::Everywhere => Ok(producer),
-            complete::Ended::NotYet { error } => {
-                tracing::warn!(%task, %error, "the last transaction is asked to end once more");
-                last.touch(cx, &producer).await?;
-                // A client that aborted is not used again.
-                drop(producer);
-                let producer = self.producer(cx, task).await?;
-                match last.complete(cx, &producer).await? {
-                    complete::Ended::Everywhere => Ok(producer),
-                    complete::Ended::NotYet { error } => Err(CallError::from(error).into()),
-                }
+        let of = (topic, task, Patience::Full);
+        let Some(error) = self.complete(cx, of, &producer, completion).await? else {
+            return Ok(producer);
+        };
+        tracing::warn!(%task, %error, "the last transaction is asked to end once more");
+        let last = Last { tasks: self, topic, task, patience: Patience::Spent };
+        last.touch(cx, &producer).await?;
+        // A client that aborted is not used again.
+        drop(producer);
+        let producer = self.producer(cx, task).await?;
+        match self.complete(cx, (topic, task, Patience::Spent), &producer, completion).await? {
+            None => Ok(producer),
+            Some(error) => Err(CallError::from(error).into()),
+        }
+    }
+
+    /// Completes the last transaction of a task that `producer` has fenced; returns what hides its
+    /// end, if something does.
+    async fn complete(
+        &self,
+        cx: &Context,
+        (topic, task, patience): (PositionsTopic, &TaskId, Patience),
+        producer: &Producer,
+        completion: Completion,
+    ) -> Result<Option<KafkaError>, OpenError> {
+        match (Last { tasks: self, topic, task, patience }).complete(cx, producer).await? {
+            Ended::Everywhere => Ok(None),
+            Ended::NotYet { error } => Ok(Some(error)),
+            Ended::Torn { place } if completion == Completion::GivenUp => {
+                tracing::warn!(
+                    %task, place, "the last transaction stays committed in part, as a person decided"
+                );
+                Ok(None)
+            }
+            Ended::Torn { place } => {
+                Err(PositionRefused::Torn { task: task.clone(), place }.into())
             }
         }
     }

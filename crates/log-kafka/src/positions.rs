@@ -208,7 +208,8 @@ impl Positions {
         theirs.map_or(deadline, |theirs| theirs.min(deadline))
     }
 
-    async fn permit(&self, cx: &Context) -> Result<OwnedSemaphorePermit, CallError> {
+    /// Lets one more read be under way; held until its permit is dropped.
+    pub(crate) async fn permit(&self, cx: &Context) -> Result<OwnedSemaphorePermit, CallError> {
         let permit = cx.run(self.reads.clone().acquire_owned()).await?;
         Ok(permit.expect("nobody closes it"))
     }

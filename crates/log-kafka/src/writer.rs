@@ -236,13 +236,17 @@ impl KafkaWriter {
             // The mark says that a missing position was lost: from now on each input has one.
             moved.clone_from(&self.inputs);
             record.began = true;
-            batch.is_first = true;
             batch.set_task(&record);
         }
         for Consumed { partition, next } in &transaction.consumed {
-            moved.insert(partition.clone(), *next);
+            let is_there = self.record.began && self.inputs.get(partition) == Some(next);
+            if !is_there {
+                moved.insert(partition.clone(), *next);
+            }
         }
-        batch.set_offsets(&self.group, &moved);
+        let committed = self.inputs.iter().filter(|_| self.record.began);
+        let before = committed.map(|(input, at)| (input.clone(), at.offset)).collect();
+        batch.set_offsets(&self.group, &moved, &before);
         (batch, record)
     }
 }

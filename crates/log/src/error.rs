@@ -98,6 +98,18 @@ pub enum PositionRefused {
         /// The input without a position.
         partition: TopicPartition,
     },
+    /// The task's last transaction is committed in part, and nothing can complete it.
+    #[error(
+        "the last transaction of task {task} was committed in some partitions only, and {place} no \
+         longer has the rest of it: compare with `millstream reconcile --deep`, then choose where to \
+         go on with `millstream tasks reset`"
+    )]
+    Torn {
+        /// The task.
+        task: TaskId,
+        /// The partition and offset from which records are gone, as the log names them.
+        place: String,
+    },
     /// The task has a position, but the log no longer knows that it ever began.
     #[error(
         "task {task} has a position of {partition}, but what else was known of it is gone: the \

@@ -144,23 +144,6 @@ pub enum Reason {
         /// How long that was seen.
         seconds: u64,
     },
-    /// A transaction is committed in part, and what is missing of it is gone.
-    #[error(
-        "the last transaction was committed in some partitions only, and {topic}-{partition} no longer \
-         has the rest of it: the record at offset {wanted} is gone, {found} follows. Nothing can \
-         complete it: compare with `millstream reconcile`, then set the task to where it shall go on \
-         with `millstream tasks reset`"
-    )]
-    Torn {
-        /// The topic, as Kafka names it.
-        topic: String,
-        /// The partition.
-        partition: i32,
-        /// The offset of a record that has to be there.
-        wanted: i64,
-        /// The offset of the record that follows.
-        found: i64,
-    },
     /// What is stored in the cluster is no record of ours.
     #[error("stored data is corrupt ({detail})")]
     Corrupt {
@@ -285,7 +268,7 @@ impl Reason {
             Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Self::TimedOut { .. } | Self::NeverEnds { .. } => io::ErrorKind::TimedOut,
             Self::Time { .. } => io::ErrorKind::InvalidInput,
-            Self::Corrupt { .. } | Self::Torn { .. } => io::ErrorKind::InvalidData,
+            Self::Corrupt { .. } => io::ErrorKind::InvalidData,
             Self::Fenced { .. } | Self::Other { .. } => io::ErrorKind::Other,
         }
     }
@@ -298,7 +281,7 @@ impl Classify for Reason {
                 ErrorClass::Invalid
             }
             Self::TransactionTime { .. } | Self::Time { .. } => ErrorClass::Invalid,
-            Self::Corrupt { .. } | Self::Torn { .. } => ErrorClass::Corrupt,
+            Self::Corrupt { .. } => ErrorClass::Corrupt,
             _ => ErrorClass::Transient,
         }
     }

@@ -8,14 +8,14 @@
 use std::sync::Arc;
 
 use millstream_log::OpenError;
-use millstream_model::{TaskId, TopicPartition};
+use millstream_model::TaskId;
 use millstream_runtime::{Context, TaskKind};
 use tokio::time::Instant;
 
-use super::outcome::{Outcome, outcomes, read_back};
+use super::outcome::{Missing, Outcome, Unsettled, outcomes, read_back};
 use super::{Tasks, failed};
 use crate::call::{CallError, run};
-use crate::error::KafkaError;
+use crate::error::{KafkaError, Reason};
 use crate::metrics;
 use crate::positions::manifest::{Moved, MovedOffset, Written};
 use crate::positions::{Attempt, Group, GroupOffset, PositionsTopic};
@@ -27,16 +27,31 @@ pub(super) struct Last<'a> {
     pub(super) tasks: &'a Tasks,
     pub(super) topic: PositionsTopic,
     pub(super) task: &'a TaskId,
+    pub(super) patience: Patience,
 }
 
-/// Whether the last transaction has an end.
+/// How long the end of a transaction may be hidden.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as any transaction may last.
+    Full,
+    /// As long as a request: it was asked to end already.
+    Spent,
+}
+
+/// How the last transaction ended.
 pub(super) enum Ended {
-    /// In every partition, and the same one.
+    /// In the same way in every partition, by now.
     Everywhere,
-    /// Not in all of them, as far as can be seen.
+    /// Not in all of them: the brokers lost an end marker, of it or of a transaction before it.
     NotYet {
-        /// What hides it.
+        /// Where.
         error: KafkaError,
+    },
+    /// In different ways, and what was aborted is gone.
+    Torn {
+        /// The partition and offset from which records are gone.
+        place: String,
     },
 }
 
@@ -60,24 +75,25 @@ impl Last<'_> {
             Ok(outcomes) => outcomes,
             Err(error) => return Ok(Ended::NotYet { error }),
         };
-        let own = ends.iter().zip(&outcomes).find(|(end, _)| end.is_beside(&last.own));
-        // Where the task is known to have begun, offsets that are not there were lost since.
-        let is_known = own.is_some_and(|(_, outcome)| *outcome == Outcome::Committed);
-        let stood = self.stood(cx, &last, last.manifest.is_first && !is_known).await?;
+        let stood = self.stood(cx, &last).await?;
         let all = outcomes.iter().copied().chain(stood.iter().map(|stood| stood.outcome));
         if !is_torn(last.manifest.is_owed, all) {
             return Ok(Ended::Everywhere);
         }
-        let ends = ends.iter().zip(&outcomes);
-        let aborted: Vec<&Written> =
-            ends.filter(|(_, outcome)| **outcome == Outcome::Aborted).map(|(end, _)| end).collect();
-        let is_missing = |range: &&Written| aborted.iter().any(|end| end.is_beside(range));
+        let is_aborted = |range: &&Written| {
+            let mut ended = ends.iter().zip(&outcomes);
+            ended.any(|(end, outcome)| end.is_beside(range) && *outcome == Outcome::Aborted)
+        };
         let missing: Vec<Written> =
-            last.manifest.written.iter().filter(is_missing).cloned().collect();
-        self.warn(&missing, &stood);
-        metrics::completed();
-        let batch = self.batch(cx, &last, missing, stood).await?;
+            last.manifest.written.iter().filter(is_aborted).cloned().collect();
+        let batch = match self.batch(cx, missing.clone(), stood).await? {
+            Ok(batch) => batch,
+            Err(Missing { place }) => return Ok(Ended::Torn { place }),
+        };
+        let has_offsets = !batch.offsets.is_empty();
         cx.run(producer.transact(batch)).await?.map_err(failed)?;
+        metrics::completed();
+        self.tell(&missing, has_offsets);
         Ok(Ended::Everywhere)
     }
 
@@ -96,87 +112,86 @@ impl Last<'_> {
         self.tasks.positions.last_attempt(cx, self.topic, self.task).await
     }
 
-    /// Finds out how the transaction ended in each partition, or what hides it.
+    /// Finds out how the transaction ended in each partition, or which lost end marker hides it.
     async fn outcomes(
         &self,
         cx: &Context,
         ends: &[Written],
     ) -> Result<Result<Vec<Outcome>, KafkaError>, OpenError> {
-        let deadline = self.tasks.positions.deadline(cx);
-        let (cluster, ends) = (self.tasks.cluster.clone(), ends.to_vec());
         let positions = self.tasks.positions.clone();
-        let look = move || {
-            let began = Instant::now();
-            Ok(outcomes(&cluster, &ends, deadline).map_err(|unsettled| {
-                let is_held = !unsettled.missed.is_empty();
-                let error = positions.explain((began, &unsettled.missed), unsettled.error);
-                (is_held, error)
-            }))
+        let deadline = match self.patience {
+            Patience::Full => positions.deadline(cx),
+            Patience::Spent => Instant::now() + self.tasks.cluster.config.request_time_max,
         };
-        match run(cx, TaskKind("kafka_outcomes"), look).await? {
-            Ok(found) => Ok(Ok(found)),
-            Err((true, error)) => Ok(Err(error)),
-            Err((false, error)) => Err(CallError::from(error).into()),
-        }
+        let (cluster, ends) = (self.tasks.cluster.clone(), ends.to_vec());
+        let permit = positions.permit(cx).await?;
+        let look = move || {
+            let _permit = permit;
+            let began = Instant::now();
+            match outcomes(&cluster, &ends, deadline) {
+                Ok(found) => Ok(Ok(found)),
+                Err(Unsettled { error, missed }) => {
+                    let error = positions.explain((began, &missed), error);
+                    let is_lost = matches!(error.reason, Reason::NeverEnds { .. });
+                    if is_lost { Ok(Err(error)) } else { Err(error) }
+                }
+            }
+        };
+        Ok(run(cx, TaskKind("kafka_outcomes"), look).await?)
     }
 
-    /// Finds out what became of the transaction's offsets; before the first one none were there.
-    async fn stood(
-        &self,
-        cx: &Context,
-        last: &Attempt,
-        is_first: bool,
-    ) -> Result<Vec<Stood>, OpenError> {
+    /// Finds out what became of the transaction's offsets.
+    async fn stood(&self, cx: &Context, last: &Attempt) -> Result<Vec<Stood>, OpenError> {
         let mut all = Vec::new();
         for moved in &last.manifest.moved {
             let inputs = moved.offsets.iter().map(|offset| offset.input.clone()).collect();
             let found = self.tasks.positions.group(cx, moved.group.clone(), inputs).await?;
-            let of = |input: &TopicPartition| found.offsets.get(input);
-            let each =
-                moved.offsets.iter().map(|offset| judge(offset, of(&offset.input), is_first));
-            // They lie in one partition of Kafka's own topic: one that went tells of all.
-            let each: Vec<Outcome> = each.collect();
-            let has = |outcome| each.contains(&outcome);
-            let outcome = match (has(Outcome::Committed), has(Outcome::Aborted)) {
-                (true, _) => Outcome::Committed,
-                (false, true) => Outcome::Aborted,
-                (false, false) => Outcome::Gone,
-            };
+            let of = |moved: &MovedOffset| outcome_of(moved, found.offsets.get(&moved.input));
+            let each: Vec<Outcome> = moved.offsets.iter().map(of).collect();
+            // They lie in one partition of Kafka's own topic: one that tells, tells of all.
+            let told = [Outcome::Committed, Outcome::Aborted, Outcome::Absent];
+            let outcome = told.into_iter().find(|told| each.contains(told));
+            let outcome = outcome.unwrap_or(Outcome::Gone);
             all.push(Stood { group: found.group, moved: moved.clone(), outcome });
         }
         Ok(all)
     }
 
-    /// Builds the transaction that completes the last one.
+    /// Builds the transaction that completes the last one, if what is missing is still there.
     async fn batch(
         &self,
         cx: &Context,
-        last: &Attempt,
         missing: Vec<Written>,
         stood: Vec<Stood>,
-    ) -> Result<Batch, OpenError> {
-        let cluster = self.tasks.cluster.clone();
-        let deadline = self.tasks.positions.deadline(cx);
-        let read = move || read_back(&cluster, &missing, deadline);
+    ) -> Result<Result<Batch, Missing>, OpenError> {
+        let (cluster, positions) = (self.tasks.cluster.clone(), &self.tasks.positions);
+        let deadline = positions.deadline(cx);
+        let permit = positions.permit(cx).await?;
+        let read = move || {
+            let _permit = permit;
+            read_back(&cluster, &missing, deadline)
+        };
+        let copies = match run(cx, TaskKind("kafka_read_back"), read).await? {
+            Ok(copies) => copies,
+            Err(missing) => return Ok(Err(missing)),
+        };
         let mut batch = Batch::new(&self.tasks.cluster.names, self.topic, self.task);
-        batch.copies = run(cx, TaskKind("kafka_read_back"), read).await?;
-        batch.is_first = last.manifest.is_first;
+        batch.copies = copies;
         batch.is_owed = true;
         for Stood { group, moved, outcome } in stood {
-            if outcome == Outcome::Aborted {
+            if matches!(outcome, Outcome::Aborted | Outcome::Absent) {
                 batch.offsets.push(Offsets { group, moved });
             }
         }
-        Ok(batch)
+        Ok(Ok(batch))
     }
 
-    fn warn(&self, missing: &[Written], stood: &[Stood]) {
+    fn tell(&self, missing: &[Written], has_offsets: bool) {
         let records: i64 = missing.iter().map(|range| range.last - range.first + 1).sum();
         let of = |range: &Written| format!("{}-{}", range.topic, range.partition);
         let partitions: Vec<String> = missing.iter().map(of).collect();
-        let offsets = stood.iter().any(|stood| stood.outcome == Outcome::Aborted);
         tracing::warn!(
-            task = %self.task, records, partitions = partitions.join(" "), offsets,
+            task = %self.task, records, partitions = partitions.join(" "), offsets = has_offsets,
             "Kafka committed the last transaction in part only; the rest is committed now"
         );
     }
@@ -207,15 +222,20 @@ fn is_torn(is_owed: bool, outcomes: impl Iterator<Item = Outcome>) -> bool {
     committed && aborted
 }
 
-/// Judges by what the group has now.
-fn judge(moved: &MovedOffset, found: Option<&GroupOffset>, is_first: bool) -> Outcome {
+/// Tells by what the group has now what became of one offset.
+fn outcome_of(moved: &MovedOffset, found: Option<&GroupOffset>) -> Outcome {
     match found {
+        // It was there before.
+        Some(found) if *found == moved.committed() && moved.before == moved.offset => Outcome::Gone,
         Some(found) if *found == moved.committed() => Outcome::Committed,
-        // What one of ours left before.
-        Some(GroupOffset::Ours(..) | GroupOffset::Renamed) => Outcome::Aborted,
-        Some(GroupOffset::None) if is_first => Outcome::Aborted,
-        // Expired, deleted or moved by others: what is told when the task is opened.
-        Some(GroupOffset::None | GroupOffset::Foreign(_)) | None => Outcome::Gone,
+        Some(GroupOffset::Ours(_, position))
+            if i128::from(moved.before) == position.offset.0.into() =>
+        {
+            Outcome::Aborted
+        }
+        Some(GroupOffset::None) if moved.before < 0 => Outcome::Absent,
+        // Expired, deleted, renamed or moved by others: what is told when the task is opened.
+        Some(_) | None => Outcome::Gone,
     }
 }
 

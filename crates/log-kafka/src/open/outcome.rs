@@ -32,6 +32,14 @@ pub(super) enum Outcome {
     Aborted,
     /// It cannot be told: its records were deleted, or the topic is another one.
     Gone,
+    /// Nothing stands there: it was aborted, or what it left was deleted since.
+    Absent,
+}
+
+/// Records that nobody has any more.
+pub(super) struct Missing {
+    /// The partition and offset from which they are gone.
+    pub(super) place: String,
 }
 
 /// Why it is not known what became of the records.
@@ -72,12 +80,18 @@ pub(super) fn read_back(
     cluster: &Cluster,
     ranges: &[Written],
     deadline: Instant,
-) -> Result<Vec<OwnedMessage>, KafkaError> {
+) -> Result<Result<Vec<OwnedMessage>, Missing>, KafkaError> {
     let looker = Looker::new(cluster, Isolation::Uncommitted, deadline)?;
     let mut records = Vec::new();
-    let read = ranges.iter().try_for_each(|range| looker.read_back(range, &mut records));
+    let mut read = Ok(Ok(()));
+    for range in ranges {
+        read = looker.read_back(range, &mut records);
+        if !matches!(read, Ok(Ok(()))) {
+            break;
+        }
+    }
     cluster.reaper.end(looker.consumer);
-    read.map(|()| records)
+    Ok(read?.map(|()| records))
 }
 
 type Place = (String, i32);
@@ -114,7 +128,7 @@ impl<'a> Looker<'a> {
                 Some(Ok(message)) => {
                     let place = (message.topic().to_owned(), message.partition());
                     if let Some(range) = waiting.remove(&place) {
-                        found.insert(place, judge(range, &message));
+                        found.insert(place, outcome_of(range, &message));
                     }
                 }
                 Some(Err(error)) if is_passing(&error) => {}
@@ -144,31 +158,53 @@ impl<'a> Looker<'a> {
     }
 
     /// Tells whether a partition still has records as far as the range reaches.
+    ///
+    /// A broker that has just started may not know of a topic, or of its last records: only what
+    /// is said again and again is taken for true.
     fn is_there(&self, range: &Written) -> Result<bool, KafkaError> {
-        let of = (range.topic.as_str(), range.partition);
+        let last = u64::try_from(range.last).unwrap_or(0);
+        let doubted = Instant::now() + self.cluster.config.request_time_max;
         loop {
-            let left = self.left().ok_or_else(timed_out)?;
-            let time_max = left.min(self.cluster.config.request_time_max);
-            let asked = list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
-            match self.cluster.outcome(LOOKING, asked) {
-                Ok((low, high)) => {
-                    let last = u64::try_from(range.last).unwrap_or(0);
-                    return Ok(low.offset <= last && last < high.offset);
-                }
+            match self.bounds(range) {
+                Ok((low, _)) if last < low => return Ok(false),
+                Ok((_, high)) if last < high => return Ok(true),
+                Ok(_) if Instant::now() >= doubted => return Ok(false),
+                Ok(_) => {}
                 Err(error) if matches!(error.reason, Reason::UnknownTopic { .. }) => {
-                    return Ok(false);
+                    if Instant::now() >= doubted {
+                        return Ok(false);
+                    }
                 }
-                Err(error) if error.code().is_some_and(is_moving) => drop(self.consumer.poll(POLL)),
+                Err(error) if error.code().is_some_and(is_moving) => {
+                    self.cluster.ask_for_leaders(&range.topic);
+                }
                 Err(error) => return Err(error),
             }
+            self.left().ok_or_else(timed_out)?;
+            // What the client itself has to do meanwhile.
+            drop(self.consumer.poll(POLL));
         }
+    }
+
+    /// Asks for the first offset of the range's partition and its end.
+    fn bounds(&self, range: &Written) -> Result<(u64, u64), KafkaError> {
+        let of = (range.topic.as_str(), range.partition);
+        let left = self.left().ok_or_else(timed_out)?;
+        let time_max = left.min(self.cluster.config.request_time_max);
+        let asked = list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
+        let (low, high) = self.cluster.outcome(LOOKING, asked)?;
+        Ok((low.offset, high.offset))
     }
 
     fn read_back(
         &self,
         range: &Written,
         records: &mut Vec<OwnedMessage>,
-    ) -> Result<(), KafkaError> {
+    ) -> Result<Result<(), Missing>, KafkaError> {
+        let first = u64::try_from(range.first).unwrap_or(0);
+        if self.bounds(range)?.0 > first {
+            return Ok(Err(missing(range, range.first)));
+        }
         self.assign([(range, range.first)].into_iter())?;
         let mut next = range.first;
         while next <= range.last {
@@ -178,7 +214,7 @@ impl<'a> Looker<'a> {
                     records.push(message.detach());
                     next += 1;
                 }
-                Some(Ok(message)) => return Err(missing(range, next, message.offset())),
+                Some(Ok(_)) => return Ok(Err(missing(range, next))),
                 Some(Err(error)) if is_passing(&error) => {}
                 Some(Err(error)) => return Err(self.error(error)),
                 None => {}
@@ -186,7 +222,7 @@ impl<'a> Looker<'a> {
         }
         let last = records.last();
         let is_same = last.is_some_and(|last| crc_of(last.key(), last.payload()) == range.crc);
-        if is_same { Ok(()) } else { Err(missing(range, range.last, range.last)) }
+        Ok(if is_same { Ok(()) } else { Err(missing(range, range.last)) })
     }
 
     fn assign<'r>(
@@ -222,7 +258,7 @@ impl<'a> Looker<'a> {
 }
 
 /// Judges by the first committed record at or after a range's last one.
-fn judge(range: &Written, message: &BorrowedMessage<'_>) -> Outcome {
+fn outcome_of(range: &Written, message: &BorrowedMessage<'_>) -> Outcome {
     if message.offset() != range.last {
         return Outcome::Aborted;
     }
@@ -237,8 +273,6 @@ fn timed_out() -> KafkaError {
     KafkaError::found(LOOKING, Reason::TimedOut { detail })
 }
 
-fn missing(range: &Written, wanted: i64, found: i64) -> KafkaError {
-    let (topic, partition) = (range.topic.clone(), range.partition);
-    let reason = Reason::Torn { topic, partition, wanted, found };
-    KafkaError::found("complete the last transaction", reason)
+fn missing(range: &Written, from: i64) -> Missing {
+    Missing { place: format!("{}-{} at offset {from}", range.topic, range.partition) }
 }

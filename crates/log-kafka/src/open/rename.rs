@@ -7,7 +7,9 @@ use millstream_log::OpenError;
 use millstream_model::{LogPosition, TaskId, TopicPartition};
 use millstream_runtime::Context;
 
-use super::{Opening, Standing};
+use super::complete::Patience;
+use super::{Completion, Opening, Standing};
+use crate::call::CallError;
 use crate::positions::Group;
 use crate::positions::record::TaskRecord;
 use crate::writer::batch::Batch;
@@ -26,15 +28,27 @@ pub(super) struct Renamed {
 impl Opening<'_> {
     /// Looks up what stands under the old name. One that was never opened is marked all the same:
     /// a worker that still knows it must not open it from now on.
+    ///
+    /// `own` is the producer of the new name.
     pub(super) async fn look_under(
         &self,
         cx: &Context,
         old: &TaskId,
-        new: Standing,
+        own: &Producer,
     ) -> Result<(Standing, Option<Renamed>), OpenError> {
-        let tasks = self.tasks;
-        let producer = tasks.fence(cx, self.topic, old).await?;
-        let standing = tasks.standing(cx, self.topic, old, &self.owner.inputs).await?;
+        let (tasks, inputs) = (self.tasks, &self.owner.inputs);
+        let producer = tasks.fence(cx, self.topic, old, Completion::Required).await?;
+        // Another worker may have moved the task with the old name's producer, which only now is
+        // fenced: what it left is looked at afresh.
+        let of = (self.topic, &self.owner.task, Patience::Full);
+        if let Some(error) = tasks.complete(cx, of, own, Completion::Required).await? {
+            return Err(CallError::from(error).into());
+        }
+        let new = tasks.standing(cx, self.topic, &self.owner.task, inputs).await?;
+        if new.entry.record.is_some() {
+            return Ok((new, None));
+        }
+        let standing = tasks.standing(cx, self.topic, old, inputs).await?;
         let is_there = standing.entry.record.is_some();
         let is_moved = standing.entry.renamed_to.is_some() || new.entry.renamed_to.is_some();
         if !is_there && is_moved {
@@ -68,7 +82,7 @@ impl Renamed {
         }
         batch.rename(&self.old, standing.entry.positions.keys());
         if record.began {
-            batch.set_offsets(&standing.group, inputs);
+            batch.set_offsets(&standing.group, inputs, &BTreeMap::new());
             if self.is_other_group {
                 batch.mark_renamed(&self.group, inputs);
             }

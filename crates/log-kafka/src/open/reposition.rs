@@ -7,7 +7,7 @@ use millstream_log::{Consumed, OpenError, Reposition};
 use millstream_model::{Epoch, LogPosition, TopicPartition};
 use millstream_runtime::Context;
 
-use super::{Tasks, failed};
+use super::{Completion, Tasks, failed};
 use crate::positions::record::TaskRecord;
 use crate::reader;
 use crate::writer::batch::Batch;
@@ -30,19 +30,18 @@ impl Tasks {
             inputs.insert(partition.clone(), *next);
         }
         let topic = self.positions.ensure_topic(cx).await?;
-        let producer = self.fence(cx, topic, &to.task).await?;
+        let producer = self.fence(cx, topic, &to.task, Completion::GivenUp).await?;
         let partitions: Vec<_> = inputs.keys().cloned().collect();
         let standing = self.standing(cx, topic, &to.task, &partitions).await?;
         standing.check_name(&to.task)?;
         let epoch = Epoch(standing.epoch().0 + 1);
         let record = TaskRecord { epoch, began: true, is_released: false, inputs: inputs.clone() };
         let mut batch = Batch::new(&self.cluster.names, topic, &to.task);
-        batch.is_first = !standing.began();
         batch.set_task(&record);
         for (source, position) in &to.positions {
             batch.set_position(source, position);
         }
-        batch.set_offsets(&standing.group, &inputs);
+        batch.set_offsets(&standing.group, &inputs, &standing.committed_offsets());
         cx.run(producer.transact(batch)).await?.map_err(failed)
     }
 }

@@ -14,20 +14,15 @@ use super::record::{Malformed, Rest, VERSION};
 use crate::ffi::partition_list::set_leader_epoch;
 use crate::names::{Names, number};
 
-/// The flag of a task's first transaction: before it no offset was committed.
-const FIRST: u8 = 1;
-
 /// The flag of a transaction that completes one that was committed in part.
-const OWED: u8 = 2;
+const OWED: u8 = 1;
 
-/// The most ranges or offsets that are read of one manifest; more do not fit a record.
-const LISTED_MAX: u32 = 1 << 16;
+/// Stands for an offset or an epoch that there is not.
+const NONE: i64 = -1;
 
 /// What a transaction wrote.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Manifest {
-    /// Whether the task had committed no offsets before.
-    pub(crate) is_first: bool,
     /// Whether it completes a transaction of which a part is committed: aborted, it is owed still.
     pub(crate) is_owed: bool,
     /// The records, but for the one that holds this.
@@ -70,6 +65,8 @@ pub(crate) struct Moved {
 pub(crate) struct MovedOffset {
     pub(crate) input: TopicPartition,
     pub(crate) offset: i64,
+    /// What the task had committed before; -1 when nothing.
+    pub(crate) before: i64,
     /// The leader epoch of the record before it; -1 when none is known.
     pub(crate) leader_epoch: i32,
     /// What stands beside it; see [`identity`].
@@ -88,7 +85,7 @@ impl Moved {
     /// Returns the offsets as the client takes them.
     pub(crate) fn list(&self, names: &Names) -> TopicPartitionList {
         let mut list = TopicPartitionList::with_capacity(self.offsets.len());
-        for MovedOffset { input, offset, leader_epoch, text } in &self.offsets {
+        for MovedOffset { input, offset, leader_epoch, text, .. } in &self.offsets {
             let topic = names.topic(&input.topic);
             let mut element = list.add_partition(&topic, number(input));
             let set = element.set_offset(rdkafka::Offset::Offset(*offset));
@@ -110,8 +107,7 @@ pub(crate) fn crc_of(key: Option<&[u8]>, value: Option<&[u8]>) -> u32 {
 impl Manifest {
     /// Writes the manifest; little-endian.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let first = if self.is_first { FIRST } else { 0 };
-        let mut buf = vec![VERSION, first | if self.is_owed { OWED } else { 0 }, 0, 0];
+        let mut buf = vec![VERSION, if self.is_owed { OWED } else { 0 }, 0, 0];
         push_count(&mut buf, self.written.len());
         for Written { topic, partition, first, last, crc } in &self.written {
             push_name(&mut buf, topic);
@@ -124,10 +120,11 @@ impl Manifest {
         for Moved { group, offsets } in &self.moved {
             push_text(&mut buf, group);
             push_count(&mut buf, offsets.len());
-            for MovedOffset { input, offset, leader_epoch, text } in offsets {
+            for MovedOffset { input, offset, before, leader_epoch, text } in offsets {
                 push_name(&mut buf, input.topic.as_str());
                 buf.extend(input.partition.0.to_le_bytes());
                 buf.extend(offset.to_le_bytes());
+                buf.extend(before.to_le_bytes());
                 buf.extend(leader_epoch.to_le_bytes());
                 push_text(&mut buf, text);
             }
@@ -140,18 +137,17 @@ impl Manifest {
         let mut rest = Rest(bytes);
         rest.version()?;
         let [flags, zero @ ..] = rest.array::<3>()?;
-        if flags & !(FIRST | OWED) != 0 || zero != [0; 2] {
+        if flags & !OWED != 0 || zero != [0; 2] {
             return Err(Malformed("a field that must be zero is not"));
         }
-        let (is_first, is_owed) = (flags & FIRST != 0, flags & OWED != 0);
-        let mut manifest = Self { is_first, is_owed, ..Self::default() };
-        for _ in 0..count(&mut rest)? {
+        let mut manifest = Self { is_owed: flags & OWED != 0, ..Self::default() };
+        for _ in 0..rest.u32()? {
             manifest.written.push(written(&mut rest)?);
         }
-        for _ in 0..count(&mut rest)? {
+        for _ in 0..rest.u32()? {
             let group = text(&mut rest)?;
             let mut offsets = Vec::new();
-            for _ in 0..count(&mut rest)? {
+            for _ in 0..rest.u32()? {
                 offsets.push(moved_offset(&mut rest)?);
             }
             manifest.moved.push(Moved { group, offsets });
@@ -177,19 +173,21 @@ fn push_text(buf: &mut Vec<u8>, text: &str) {
     buf.extend(text.as_bytes());
 }
 
-fn count(rest: &mut Rest<'_>) -> Result<u32, Malformed> {
-    let count = rest.u32()?;
-    if count > LISTED_MAX { Err(Malformed("it lists too much")) } else { Ok(count) }
-}
-
 fn text(rest: &mut Rest<'_>) -> Result<String, Malformed> {
     let len = usize::from(u16::from_le_bytes(rest.array()?));
     let text = std::str::from_utf8(rest.take(len)?).ok();
-    Ok(text.ok_or(Malformed("a text is not UTF-8"))?.to_owned())
+    let text = text.ok_or(Malformed("a text is not UTF-8"))?;
+    // Kafka's client takes texts that end with a zero.
+    if text.contains('\0') { Err(Malformed("a text holds a zero")) } else { Ok(text.to_owned()) }
 }
 
 fn written(rest: &mut Rest<'_>) -> Result<Written, Malformed> {
-    let topic = rest.name()?.to_owned();
+    let topic = rest.name()?;
+    let is_named = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    if topic.is_empty() || !topic.bytes().all(is_named) {
+        return Err(Malformed("it names no topic"));
+    }
+    let topic = topic.to_owned();
     let partition = rest.i32()?;
     let (first, last) = (rest.i64()?, rest.i64()?);
     if partition < 0 || first < 0 || last < first {
@@ -200,11 +198,12 @@ fn written(rest: &mut Rest<'_>) -> Result<Written, Malformed> {
 
 fn moved_offset(rest: &mut Rest<'_>) -> Result<MovedOffset, Malformed> {
     let input = rest.partition()?;
-    let (offset, leader_epoch) = (rest.i64()?, rest.i32()?);
-    if offset < 0 || leader_epoch < -1 || i32::try_from(input.partition.0).is_err() {
+    let (offset, before, leader_epoch) = (rest.i64()?, rest.i64()?, rest.i32()?);
+    let is_below = before < NONE || i64::from(leader_epoch) < NONE;
+    if offset < 0 || is_below || i32::try_from(input.partition.0).is_err() {
         return Err(Malformed("it lists offsets that cannot be"));
     }
-    Ok(MovedOffset { input, offset, leader_epoch, text: text(rest)? })
+    Ok(MovedOffset { input, offset, before, leader_epoch, text: text(rest)? })
 }
 
 #[cfg(test)]

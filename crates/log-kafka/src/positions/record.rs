@@ -138,7 +138,7 @@ impl TaskRecord {
         buf.push(began | if self.is_released { RELEASED } else { 0 });
         buf.extend([0; 2]);
         buf.extend(self.epoch.0.to_le_bytes());
-        let count = u32::try_from(self.inputs.len()).expect("checked where the task is opened");
+        let count = u32::try_from(self.inputs.len()).expect("a process owns far fewer partitions");
         buf.extend(count.to_le_bytes());
         for (input, position) in &self.inputs {
             let name = input.topic.as_str().as_bytes();

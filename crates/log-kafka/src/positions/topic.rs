@@ -18,7 +18,8 @@ const TOPIC_CONFIG: [(&str, &str); 4] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "16777216"),
     ("min.cleanable.dirty.ratio", "0.1"),
-    ("delete.retention.ms", "86400000"),
+    // Also how long the end markers of compacted transactions are kept: one each, all to be read.
+    ("delete.retention.ms", "7200000"),
 ];
 
 /// What was being done when a call failed.

@@ -162,7 +162,11 @@ async fn offsets(
             let time_max = asking.config.request_time_max;
             let of = (name.as_str(), number);
             let found = list_offsets(asking.native(), of, Isolation::Committed, time_max);
-            asking.outcome("ask for the bounds", found)
+            let found = asking.outcome("ask for the bounds", found);
+            if found.as_ref().is_err_and(|error| error.code().is_some_and(is_moving)) {
+                asking.ask_for_leaders(&name);
+            }
+            found
         };
         match call::run(cx, TaskKind("kafka_bounds"), ask).await {
             // The leader of a topic that was just made, or of a broker that just started, is known

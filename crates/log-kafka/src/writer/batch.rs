@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use millstream_model::{LogPosition, RecordBatch, SourceId, TaskId, TopicPartition};
+use millstream_model::{LogPosition, Offset, RecordBatch, SourceId, TaskId, TopicPartition};
 use rdkafka::message::{Message as _, OwnedMessage, Timestamp};
 use rdkafka::producer::BaseRecord;
 
@@ -21,21 +21,19 @@ pub(crate) struct Batch {
     names: Names,
     topic: PositionsTopic,
     task: TaskId,
-    /// Whether the task had committed no offsets before.
-    pub(crate) is_first: bool,
     /// Whether it completes a transaction that is committed in part.
     pub(crate) is_owed: bool,
     /// Topic, partition and records.
     pub(crate) records: Vec<(String, i32, RecordBatch)>,
     /// Messages that were written before and count no more.
     pub(crate) copies: Vec<OwnedMessage>,
-    /// What goes to the positions topic.
-    pub(crate) positions: Vec<Entry>,
+    /// Keys and values: what goes to the positions topic, and what only touches a partition.
+    pub(crate) entries: Vec<Entry>,
     /// The offsets of each group.
     pub(crate) offsets: Vec<Offsets>,
 }
 
-/// A record of the positions topic.
+/// A record with a key of ours.
 pub(crate) struct Entry {
     pub(crate) topic: String,
     pub(crate) partition: i32,
@@ -67,9 +65,8 @@ impl Batch {
     pub(crate) fn new(names: &Names, topic: PositionsTopic, task: &TaskId) -> Self {
         let (names, task) = (names.clone(), task.clone());
         let (records, copies) = (Vec::new(), Vec::new());
-        let (positions, offsets) = (Vec::new(), Vec::new());
-        let (is_first, is_owed) = (false, false);
-        Self { names, topic, task, is_first, is_owed, records, copies, positions, offsets }
+        let (entries, offsets) = (Vec::new(), Vec::new());
+        Self { names, topic, task, is_owed: false, records, copies, entries, offsets }
     }
 
     /// Lends what Kafka's names are made from.
@@ -80,15 +77,14 @@ impl Batch {
     /// Returns the transaction's last record: where all others stand, and its offsets.
     pub(crate) fn manifest(&self, written: Vec<Written>) -> Entry {
         let moved = self.offsets.iter().map(|offsets| offsets.moved.clone()).collect();
-        let (is_first, is_owed) = (self.is_first, self.is_owed);
-        let manifest = Manifest { is_first, is_owed, written, moved };
+        let manifest = Manifest { is_owed: self.is_owed, written, moved };
         self.entry(&Key::Manifest(self.task.clone()), Some(manifest.encode()))
     }
 
     /// Adds a record that tells nothing, for a transaction that is aborted.
     pub(crate) fn touch(&mut self, topic: &str, partition: i32) {
         let (topic, key) = (topic.to_owned(), TOUCH.to_owned());
-        self.positions.push(Entry { topic, partition, key, value: None });
+        self.entries.push(Entry { topic, partition, key, value: None });
     }
 
     /// Adds records of topics of ours.
@@ -142,7 +138,7 @@ impl Batch {
 
     fn set(&mut self, key: &Key, value: Option<Vec<u8>>) {
         let entry = self.entry(key, value);
-        self.positions.push(entry);
+        self.entries.push(entry);
     }
 
     fn entry(&self, key: &Key, value: Option<Vec<u8>>) -> Entry {
@@ -150,14 +146,18 @@ impl Batch {
         Entry { topic, partition, key: key.encode(), value }
     }
 
-    /// Sets the next position of some inputs, as offsets of `group`.
+    /// Sets the next position of some inputs, as offsets of `group`; `before` is what the task has
+    /// committed there so far.
     pub(crate) fn set_offsets(
         &mut self,
         group: &Arc<Group>,
         moved: &BTreeMap<TopicPartition, LogPosition>,
+        before: &BTreeMap<TopicPartition, Offset>,
     ) {
         let task = self.task.clone();
-        self.push_offsets(group, moved, |position| identity::encode(&task, position));
+        let beside = |position: &LogPosition| identity::encode(&task, position);
+        let of = |input: &TopicPartition| before.get(input).copied();
+        self.push_offsets(group, moved, (of, beside));
     }
 
     /// Says beside offsets of another group that their task goes on under another name.
@@ -166,23 +166,28 @@ impl Batch {
         group: &Arc<Group>,
         inputs: &BTreeMap<TopicPartition, LogPosition>,
     ) {
-        self.push_offsets(group, inputs, |_| identity::encode_renamed());
+        self.push_offsets(group, inputs, (|_| None, |_| identity::encode_renamed()));
     }
 
     fn push_offsets(
         &mut self,
         group: &Arc<Group>,
         moved: &BTreeMap<TopicPartition, LogPosition>,
-        beside: impl Fn(&LogPosition) -> String,
+        (before, beside): (
+            impl Fn(&TopicPartition) -> Option<Offset>,
+            impl Fn(&LogPosition) -> String,
+        ),
     ) {
         if moved.is_empty() {
             return;
         }
+        let raw = |offset: Offset| i64::try_from(offset.0).unwrap_or(i64::MAX);
         let offset_of = |(input, position): (&TopicPartition, &LogPosition)| {
             let epoch = position.incarnation.0.checked_sub(1);
             MovedOffset {
                 input: input.clone(),
-                offset: i64::try_from(position.offset.0).unwrap_or(i64::MAX),
+                offset: raw(position.offset),
+                before: before(input).map_or(-1, raw),
                 leader_epoch: epoch.and_then(|epoch| i32::try_from(epoch).ok()).unwrap_or(-1),
                 text: beside(position),
             }

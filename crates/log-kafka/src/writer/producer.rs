@@ -228,7 +228,7 @@ impl Worker {
         for copied in &batch.copies {
             self.send(copy_of(copied), deadline)?;
         }
-        for entry in &batch.positions {
+        for entry in &batch.entries {
             self.send_entry(entry, deadline)?;
         }
         self.deliver(deadline)

@@ -27,6 +27,8 @@ use millstream_testkit::kafka::{Cluster, OpenTransaction, Outcome};
 use crate::tasks::{Stage, source};
 use crate::{block_on, broker};
 
+mod edges;
+
 /// What the child process is told: what to do, the time of the records, the brokers, the prefix of
 /// all names.
 const CHILD: &str = "MILLSTREAM_TEST_TORN";
@@ -42,7 +44,9 @@ const PLAIN_RECORDS: u32 = 200;
 enum Act {
     /// Opens, commits the first transaction and sends the second.
     Transact,
-    /// The same, while others append to one of the outputs.
+    /// Opens and sends the first transaction.
+    TransactFirst,
+    /// The same as the first, while others append to one of the outputs.
     TransactAmongOthers,
     /// Opens, and with it repairs what is torn.
     Open,
@@ -52,6 +56,7 @@ impl Act {
     const fn name(self) -> &'static str {
         match self {
             Self::Transact => "transact",
+            Self::TransactFirst => "transact-first",
             Self::TransactAmongOthers => "transact-among-others",
             Self::Open => "open",
         }
@@ -61,6 +66,7 @@ impl Act {
     const fn crash_point(self) -> &'static str {
         match self {
             Self::Transact | Self::TransactAmongOthers => "kafka.before_commit:3",
+            Self::TransactFirst => "kafka.before_commit:2",
             Self::Open => "kafka.before_commit:1",
         }
     }

@@ -146,6 +146,7 @@ impl Disagreement {
             }
             PositionRefused::Lost { .. }
             | PositionRefused::Forgotten { .. }
+            | PositionRefused::Torn { .. }
             | PositionRefused::Renamed { .. } => None,
         }
     }

@@ -82,6 +82,7 @@ fn run(repeats: Repeats, disturbances: u64) {
         topics.message_ids([("events-clean", posted), ("events-dead", bad)]);
     let disturbed = (repeats == Repeats::Half).then(|| workers.rows());
     workers.stop();
+    println!("{} transactions that Kafka committed in part were completed", workers.completed());
     let rows = readers.read(workers.lake(), "events");
     compare(ledger, &Found { clean, dead_letters, rows });
     if let Some(disturbed) = disturbed {

@@ -1,4 +1,6 @@
-use millstream_model::{Incarnation, LogId, LogPosition, Offset, TopicId, TopicName};
+use millstream_model::{
+    Incarnation, LogId, LogPosition, Offset, TopicId, TopicName, TopicPartition,
+};
 use uuid::Uuid;
 
 use super::*;
@@ -14,7 +16,8 @@ fn only_a_transaction_that_ended_in_both_ways_is_torn() {
     let torn = |outcomes: &[Outcome]| is_torn(false, outcomes.iter().copied());
     assert!(torn(&[COMMITTED, ABORTED]));
     assert!(torn(&[GONE, ABORTED, COMMITTED]));
-    for whole in [&[][..], &[COMMITTED, COMMITTED], &[ABORTED, ABORTED], &[GONE, ABORTED], &[GONE]]
+    let absent = [COMMITTED, Outcome::Absent];
+    for whole in [&[][..], &[COMMITTED, COMMITTED], &[ABORTED, ABORTED], &[GONE, ABORTED], &absent]
     {
         assert!(!torn(whole), "{whole:?}");
     }
@@ -39,25 +42,30 @@ fn position(offset: u64) -> LogPosition {
 #[test]
 fn an_offset_is_judged_by_what_the_group_has_now() {
     let task = TaskId::new("app.pipeline.clean.0").unwrap();
-    let moved = MovedOffset {
+    let moved = |before, offset: u64| MovedOffset {
         input: TopicPartition::new(TopicName::new("events").unwrap(), 0),
-        offset: 20,
+        offset: i64::try_from(offset).unwrap(),
+        before,
         leader_epoch: 2,
-        text: identity::encode(&task, &position(20)),
+        text: identity::encode(&task, &position(offset)),
     };
-    let ours = |offset| GroupOffset::Ours(task.clone(), position(offset));
-    for (found, is_first, wanted) in [
-        (Some(ours(20)), false, COMMITTED),
-        (Some(ours(10)), false, ABORTED),
-        // A person set the task back, and then the transaction that did was torn.
-        (Some(ours(30)), false, ABORTED),
-        (Some(GroupOffset::Renamed), false, ABORTED),
-        (Some(GroupOffset::None), true, ABORTED),
-        (Some(GroupOffset::None), false, GONE),
-        (Some(GroupOffset::Foreign(Offset(20))), false, GONE),
-        (None, true, GONE),
+    let ours = |offset| Some(GroupOffset::Ours(task.clone(), position(offset)));
+    for (moved, found, wanted) in [
+        (moved(10, 20), ours(20), COMMITTED),
+        (moved(10, 20), ours(10), ABORTED),
+        // A person set the task back, and that transaction was torn.
+        (moved(30, 20), ours(30), ABORTED),
+        (moved(-1, 20), ours(20), COMMITTED),
+        // Only what else became of the transaction tells whether it was ever there.
+        (moved(-1, 20), Some(GroupOffset::None), Outcome::Absent),
+        (moved(10, 20), Some(GroupOffset::None), GONE),
+        (moved(20, 20), ours(20), GONE),
+        (moved(10, 20), ours(15), GONE),
+        (moved(10, 20), Some(GroupOffset::Renamed), GONE),
+        (moved(10, 20), Some(GroupOffset::Foreign(Offset(20))), GONE),
+        (moved(-1, 20), None, GONE),
     ] {
-        assert_eq!(judge(&moved, found.as_ref(), is_first), wanted, "{found:?} {is_first}");
+        assert_eq!(outcome_of(&moved, found.as_ref()), wanted, "{moved:?} {found:?}");
     }
 }
 

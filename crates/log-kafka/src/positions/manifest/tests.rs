@@ -17,13 +17,13 @@ fn sample() -> Manifest {
     let offset = |partition, text: &str| MovedOffset {
         input: TopicPartition::new(TopicName::new("events").unwrap(), partition),
         offset: 1234,
+        before: if partition == 0 { -1 } else { 1200 },
         leader_epoch: if partition == 0 { -1 } else { 7 },
         text: text.to_owned(),
     };
     let offsets = vec![offset(0, "millstream/1 renamed"), offset(3, "")];
     Manifest {
-        is_first: true,
-        is_owed: false,
+        is_owed: true,
         written: vec![written(0, 5, 9), written(2, 1 << 40, 1 << 41)],
         moved: vec![Moved { group: "it-events.clean".to_owned(), offsets }],
     }
@@ -49,7 +49,7 @@ fn a_manifest_cut_short_or_prolonged_is_refused() {
 
 #[test]
 fn another_version_unknown_flags_and_impossible_counts_are_refused() {
-    for (at, value) in [(0, 2), (1, 4), (2, 1), (3, 1), (6, 1), (7, 0x80)] {
+    for (at, value) in [(0, 2), (1, 2), (2, 1), (3, 1), (6, 1), (7, 0x80)] {
         let mut bytes = FIXTURE.to_vec();
         bytes[at] = value;
         assert!(decode(&bytes).is_err(), "byte {at} = {value}");
@@ -67,11 +67,26 @@ fn offsets_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn the_flags_are_told_apart() {
-    for (is_first, is_owed) in [(false, false), (false, true), (true, true)] {
-        let manifest = Manifest { is_first, is_owed, ..sample() };
+fn the_flag_is_kept() {
+    for is_owed in [false, true] {
+        let manifest = Manifest { is_owed, ..sample() };
         assert_eq!(decode(&manifest.encode()), Ok(manifest));
     }
+}
+
+#[test]
+fn names_that_kafkas_client_does_not_take_are_refused() {
+    for name in ["", "a\0b", "a/b", "ä"] {
+        let mut topic = sample();
+        topic.written[0].topic = name.to_owned();
+        assert!(decode(&topic.encode()).is_err(), "{name:?}");
+    }
+    let mut group = sample();
+    group.moved[0].group = "a\0b".to_owned();
+    assert!(decode(&group.encode()).is_err());
+    let mut text = sample();
+    text.moved[0].offsets[0].text = "a\0b".to_owned();
+    assert!(decode(&text.encode()).is_err());
 }
 
 #[test]

@@ -51,6 +51,9 @@ const STOPPED: [i32; 2] = [0, TEMPORARY];
 /// What the log of a worker has only where an operator must act.
 const ALARMS: [&str; 3] = ["class=invalid", "class=corrupt", "class=bug"];
 
+/// What a worker logs when it completes a transaction that Kafka committed in part.
+const COMPLETED: &str = "Kafka committed the last transaction in part only";
+
 /// What drops events that come twice, before anything else is done with them.
 const DEDUPE: &str =
     "    steps:\n      - dedupe: { by: message_id, within: 1 h, keys_max: 1000000 }\n";
@@ -90,6 +93,8 @@ pub(crate) struct Workers {
     disturbed: Vec<(Instant, Cure)>,
     /// How often a worker killed itself, by moment.
     crashes: BTreeMap<&'static str, u64>,
+    /// How many transactions the workers completed that Kafka had committed in part.
+    completed: usize,
 }
 
 impl Workers {
@@ -110,6 +115,7 @@ impl Workers {
             failed_starts: 0,
             disturbed: Vec::new(),
             crashes: BTreeMap::new(),
+            completed: 0,
         };
         (0..WORKERS).for_each(|worker| this.begin(worker));
         this.end_disturbances();
@@ -201,13 +207,19 @@ impl Workers {
     pub(crate) fn stop(&mut self) {
         for worker in &mut self.workers {
             assert_eq!(worker.stop(), 0, "{}", worker.log());
-            check_log(worker);
+            self.completed += check_log(worker);
         }
     }
 
     /// Returns how often a worker killed itself, by moment.
     pub(crate) fn crashes(&self) -> &BTreeMap<&'static str, u64> {
         &self.crashes
+    }
+
+    /// Returns how many transactions the workers completed that Kafka had committed in part, once
+    /// they are stopped.
+    pub(crate) fn completed(&self) -> usize {
+        self.completed
     }
 
     /// Returns how many rows the table has by now.
@@ -293,7 +305,7 @@ impl Workers {
     }
 
     fn begin(&mut self, worker: usize) {
-        check_log(&self.workers[worker]);
+        self.completed += check_log(&self.workers[worker]);
         let Some(node) = self.workers[worker].start_unless_temporary() else {
             // Others first: a worker that is paused may be the one that has the catalog's lock.
             self.failed_starts += 1;
@@ -323,11 +335,13 @@ impl Workers {
 }
 
 /// Checks what a worker has logged before the next one writes there: however it is disturbed, it has
-/// no reason to tell of lost records or of a position that does not fit.
-fn check_log(worker: &Sandbox) {
+/// no reason to tell of lost records or of a position that does not fit. Returns how many
+/// transactions it completed.
+fn check_log(worker: &Sandbox) -> usize {
     let log = worker.log();
     let alarm = log.lines().find(|line| ALARMS.iter().any(|alarm| line.contains(alarm)));
     assert_eq!(alarm, None, "a false alarm");
+    log.lines().filter(|line| line.contains(COMPLETED)).count()
 }
 
 #[expect(clippy::disallowed_methods, reason = "how long a disturbance lasts is what is tested")]
