@@ -5,10 +5,12 @@
 //! made from both: the code of the call that failed, and the [`Connection`]'s memory.
 
 use std::io;
+use std::time::Duration;
 
 use millstream_model::{Classify, ErrorClass};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode};
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::call::CallError;
 use crate::client::Connection;
@@ -72,6 +74,17 @@ pub fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
     let held = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<KafkaError>();
     let found = error.downcast_ref::<KafkaError>().or_else(called).or_else(held);
     found.is_some_and(|found| found.reason.is_away())
+}
+
+/// Returns the time that is left to read what others' transactions may hold back, or the error that
+/// none is.
+pub(crate) fn time_left(during: &'static str, deadline: Instant) -> Result<Duration, KafkaError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    if left.is_zero() {
+        let detail = "another task's transaction may be open, or the cluster is slow".to_owned();
+        return Err(KafkaError::found(during, Reason::TimedOut { detail }));
+    }
+    Ok(left)
 }
 
 /// Tells whether the partition's leader is not known everywhere yet.

@@ -37,6 +37,7 @@ mod attempts;
 mod held;
 pub(crate) mod identity;
 pub(crate) mod manifest;
+mod reading;
 pub(crate) mod record;
 mod table;
 mod topic;

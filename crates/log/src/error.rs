@@ -290,7 +290,10 @@ pub enum TransactError {
     #[error("log storage")]
     Storage(#[source] io::Error),
     /// The call was given up; whether the transaction committed is unknown.
-    #[error(transparent)]
+    #[error(
+        "transaction given up ({0}); opening the task again shows whether it was committed; if it \
+         only took too long, raise transaction_time_max, for a sink commit_time_max"
+    )]
     Cancelled(#[from] Cancelled),
 }
 

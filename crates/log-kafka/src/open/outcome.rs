@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason, is_moving, is_passing};
+use crate::error::{KafkaError, Reason, is_moving, is_passing, time_left};
 use crate::ffi::admin::list_offsets;
 use crate::positions::Missed;
 use crate::positions::manifest::{Written, crc_of};
@@ -123,7 +123,7 @@ impl<'a> Looker<'a> {
         }
         self.assign(waiting.values().map(|range| (*range, range.last)))?;
         while !waiting.is_empty() {
-            let Some(left) = self.left() else { return Err(self.unsettled(&waiting)) };
+            let left = self.left().map_err(|error| unsettled(error, &waiting))?;
             match self.consumer.poll(POLL.min(left)) {
                 Some(Ok(message)) => {
                     let place = (message.topic().to_owned(), message.partition());
@@ -180,7 +180,7 @@ impl<'a> Looker<'a> {
                 }
                 Err(error) => return Err(error),
             }
-            self.left().ok_or_else(timed_out)?;
+            self.left()?;
             // What the client itself has to do meanwhile.
             drop(self.consumer.poll(POLL));
         }
@@ -189,7 +189,7 @@ impl<'a> Looker<'a> {
     /// Asks for the first offset of the range's partition and its end.
     fn bounds(&self, range: &Written) -> Result<(u64, u64), KafkaError> {
         let of = (range.topic.as_str(), range.partition);
-        let left = self.left().ok_or_else(timed_out)?;
+        let left = self.left()?;
         let time_max = left.min(self.cluster.config.request_time_max);
         let asked = list_offsets(self.cluster.native(), of, Isolation::Uncommitted, time_max);
         let (low, high) = self.cluster.outcome(LOOKING, asked)?;
@@ -208,7 +208,7 @@ impl<'a> Looker<'a> {
         self.assign([(range, range.first)].into_iter())?;
         let mut next = range.first;
         while next <= range.last {
-            let left = self.left().ok_or_else(timed_out)?;
+            let left = self.left()?;
             match self.consumer.poll(POLL.min(left)) {
                 Some(Ok(message)) if message.offset() == next => {
                     records.push(message.detach());
@@ -238,18 +238,8 @@ impl<'a> Looker<'a> {
         self.consumer.assign(&list).map_err(|error| self.error(error))
     }
 
-    fn left(&self) -> Option<Duration> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        (!left.is_zero()).then_some(left)
-    }
-
-    fn unsettled(&self, waiting: &BTreeMap<Place, &Written>) -> Unsettled {
-        let missed = waiting.iter().map(|((topic, partition), range)| Missed {
-            topic: topic.clone(),
-            partition: *partition,
-            high: range.last + 1,
-        });
-        Unsettled { error: timed_out(), missed: missed.collect() }
+    fn left(&self) -> Result<Duration, KafkaError> {
+        time_left(LOOKING, self.deadline)
     }
 
     fn error(&self, source: ClientError) -> KafkaError {
@@ -268,9 +258,13 @@ fn outcome_of(range: &Written, message: &BorrowedMessage<'_>) -> Outcome {
     }
 }
 
-fn timed_out() -> KafkaError {
-    let detail = "another task's transaction may be open, or the cluster is slow".to_owned();
-    KafkaError::found(LOOKING, Reason::TimedOut { detail })
+fn unsettled(error: KafkaError, waiting: &BTreeMap<Place, &Written>) -> Unsettled {
+    let missed = waiting.iter().map(|((topic, partition), range)| Missed {
+        topic: topic.clone(),
+        partition: *partition,
+        high: range.last + 1,
+    });
+    Unsettled { error, missed: missed.collect() }
 }
 
 fn missing(range: &Written, from: i64) -> Missing {

@@ -15,10 +15,10 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::Instant;
 
 use super::manifest::{Manifest, Written, crc_of};
+use super::reading::{AGE_MAX, POLL, READING};
 use super::record::{Key, Malformed};
-use super::table::{AGE_MAX, POLL, left};
 use crate::client::Observer;
-use crate::error::{KafkaError, is_passing};
+use crate::error::{KafkaError, is_passing, time_left};
 
 /// The last transaction of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,15 @@ pub(super) struct Attempts {
     parts: BTreeMap<i32, Part>,
 }
 
+/// A partition of the topic as it is now, and how long reading it may take.
+pub(super) struct Stretch<'a> {
+    pub(super) topic: &'a str,
+    pub(super) partition: i32,
+    /// The first offset and the end.
+    pub(super) bounds: (i64, i64),
+    pub(super) deadline: Instant,
+}
+
 /// Why a partition could not be read.
 pub(super) enum Unread {
     /// A call failed, or no time was left.
@@ -65,15 +74,14 @@ impl Attempts {
         self.parts.clear();
     }
 
-    /// Returns the last transaction of a task in one partition, which now begins at `low` and ends
-    /// at `high`.
+    /// Returns the last transaction that a task attempted in its partition.
     pub(super) fn last(
         &mut self,
         everything: &BaseConsumer<Observer>,
-        (topic, partition): (&str, i32),
-        (low, high): (i64, i64),
-        (task, deadline): (&TaskId, Instant),
+        stretch: &Stretch<'_>,
+        task: &TaskId,
     ) -> Result<Option<Attempt>, Unread> {
+        let Stretch { topic, partition, bounds: (low, high), deadline } = *stretch;
         // Taken out while it is read: what was applied in part is read again.
         let kept = self
             .parts
@@ -110,7 +118,7 @@ fn read_on(
     deadline: Instant,
 ) -> Result<(), Unread> {
     while part.next < high {
-        match everything.poll(POLL.min(left(deadline).map_err(Unread::Kafka)?)) {
+        match everything.poll(POLL.min(time_left(READING, deadline).map_err(Unread::Kafka)?)) {
             Some(Ok(message)) => part.apply(&message)?,
             Some(Err(error)) if is_passing(&error) => {}
             Some(Err(error)) => return Err(error.into()),

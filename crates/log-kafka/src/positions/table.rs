@@ -6,7 +6,6 @@
 //! committed before the question is in the answer, whoever else has a transaction open.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use bytes::Bytes;
 use millstream_model::{SourceId, TaskId, TopicId};
@@ -16,22 +15,13 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::time::Instant;
 
-use super::attempts::{Attempt, Attempts, Unread};
+use super::attempts::{self, Attempt, Attempts, Unread};
 use super::held::Missed;
+use super::reading::{AGE_MAX, POLL, READING};
 use super::record::{Key, Malformed, TaskRecord, Told, decode_position};
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason, is_moving, is_passing};
-
-/// What was being done when a call failed.
-pub(super) const READING: &str = "read the positions topic";
-
-/// How long one poll waits for records.
-pub(super) const POLL: Duration = Duration::from_millis(20);
-
-/// How old what was read may be to go on from it. A tombstone stays for two hours
-/// (`delete.retention.ms`): who was away for longer could miss one.
-pub(super) const AGE_MAX: Duration = Duration::from_secs(60 * 60);
+use crate::error::{KafkaError, Reason, is_moving, is_passing, time_left};
 
 /// What the topic says about one task.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -138,8 +128,9 @@ impl Table {
     ) -> Result<Option<Attempt>, KafkaError> {
         self.forget_other_than(id);
         let bounds = self.watermarks(partition, deadline)?;
-        let of = (self.topic.as_str(), partition);
-        let found = self.attempts.last(&self.everything, of, bounds, (task, deadline));
+        let topic = self.topic.as_str();
+        let stretch = attempts::Stretch { topic, partition, bounds, deadline };
+        let found = self.attempts.last(&self.everything, &stretch, task);
         found.map_err(|unread| match unread {
             Unread::Kafka(error) => error,
             Unread::Client(error) => self.error(error),
@@ -189,7 +180,11 @@ impl Table {
     /// Asks for the first offset of a partition and its end.
     fn watermarks(&self, partition: i32, deadline: Instant) -> Result<(i64, i64), KafkaError> {
         loop {
-            match self.everything.fetch_watermarks(&self.topic, partition, left(deadline)?) {
+            match self.everything.fetch_watermarks(
+                &self.topic,
+                partition,
+                time_left(READING, deadline)?,
+            ) {
                 Ok(found) => return Ok(found),
                 // The brokers hear one after the other who leads a topic that was just made.
                 Err(error) if error.rdkafka_error_code().is_some_and(is_moving) => {
@@ -210,7 +205,7 @@ impl Table {
         }
         self.committed.assign(&list).map_err(|error| self.error(error))?;
         loop {
-            let arrived = match self.committed.poll(POLL.min(left(deadline)?)) {
+            let arrived = match self.committed.poll(POLL.min(time_left(READING, deadline)?)) {
                 None => self.is_past(behind)?,
                 Some(Ok(message)) => {
                     let parts = &mut self.parts;
@@ -292,14 +287,4 @@ fn apply(
         part.tasks.remove(key.task());
     }
     Ok(())
-}
-
-/// Returns the time that is left, or the error that none is.
-pub(super) fn left(deadline: Instant) -> Result<Duration, KafkaError> {
-    let left = deadline.saturating_duration_since(Instant::now());
-    if left.is_zero() {
-        let detail = "another task's transaction may be open, or the cluster is slow".to_owned();
-        return Err(KafkaError::found(READING, Reason::TimedOut { detail }));
-    }
-    Ok(left)
 }
