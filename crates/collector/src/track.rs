@@ -148,7 +148,8 @@ fn refusal(error: &EnqueueError, lane: &Lane) -> Problem {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     match error {
         EnqueueError::Full { retry_after } => {
-            let detail = "the log is full; nothing was stored, send the request again later";
+            let detail = "the log takes nothing now, it is full or away; nothing was stored, send the \
+                          request again later";
             let reasons = lane.shared.settings.readiness.why_full();
             Problem::full("log_full", detail, *retry_after).with_texts("reasons", &reasons)
         }

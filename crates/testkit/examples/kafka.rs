@@ -15,6 +15,7 @@ fn main() -> Result<()> {
     let Some(kafka) = Kafka::install().or_skip() else { return Ok(()) };
     let mut cluster = kafka.start(&Config { brokers, ..Config::default() })?;
     println!("bootstrap.servers={}", cluster.bootstrap());
+    println!("export KAFKA={}", cluster.bootstrap());
     println!("log: {}", cluster.broker(0).log().display());
     println!("it runs until its input ends (Ctrl-D)");
     io::copy(&mut io::stdin(), &mut io::sink()).context("wait for the end of the input")?;

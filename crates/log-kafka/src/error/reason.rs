@@ -197,9 +197,11 @@ impl Reason {
         match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::TooLarge { detail },
             Code::InvalidTimestamp => Self::Time { detail },
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                Self::UnknownTopic { detail }
-            }
+            // The last is what librdkafka's administrator says of a partition without a leader to ask.
+            Code::UnknownTopic
+            | Code::UnknownTopicOrPartition
+            | Code::UnknownPartition
+            | Code::NoEnt => Self::UnknownTopic { detail },
             Code::TopicAuthorizationFailed => Self::NotPermitted { lacks: Right::Topics, detail },
             Code::GroupAuthorizationFailed => Self::NotPermitted { lacks: Right::Groups, detail },
             Code::ClusterAuthorizationFailed => {
