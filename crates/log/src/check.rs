@@ -78,21 +78,31 @@ pub fn position(
     position: &LogPosition,
     bounds: &Bounds,
 ) -> Result<(), PositionRefused> {
-    let partition = || partition.clone();
     let (start, end, offset) = (bounds.start.offset, bounds.end.offset, position.offset);
-    let (named, found) = (position.log, bounds.end.log);
+    identity(partition, position, &bounds.end)?;
+    if offset > end {
+        return Err(PositionRefused::BeyondEnd { partition: partition.clone(), offset, end });
+    }
+    if offset < start {
+        return Err(PositionRefused::BeforeStart { partition: partition.clone(), offset, start });
+    }
+    Ok(())
+}
+
+/// Checks that a position names the log and the topic that a position there names now.
+pub fn identity(
+    partition: &TopicPartition,
+    position: &LogPosition,
+    there: &LogPosition,
+) -> Result<(), PositionRefused> {
+    let partition = || partition.clone();
+    let (named, found) = (position.log, there.log);
     if named != found {
         return Err(PositionRefused::OtherLog { partition: partition(), named, found });
     }
-    let (named, found) = (position.topic, bounds.end.topic);
+    let (named, found) = (position.topic, there.topic);
     if named != found {
         return Err(PositionRefused::OtherTopic { partition: partition(), named, found });
-    }
-    if offset > end {
-        return Err(PositionRefused::BeyondEnd { partition: partition(), offset, end });
-    }
-    if offset < start {
-        return Err(PositionRefused::BeforeStart { partition: partition(), offset, start });
     }
     Ok(())
 }

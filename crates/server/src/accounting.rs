@@ -25,8 +25,10 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 
+mod absent;
 mod spool;
 
+pub(crate) use absent::Absent;
 pub(crate) use spool::SpoolLine;
 
 /// What the tasks of one pipeline, or of one partition of it, did since they began.
@@ -160,6 +162,10 @@ pub(crate) struct Facts {
     pub(crate) topics: Vec<TopicFacts>,
     /// The pipelines.
     pub(crate) pipelines: Vec<PipelineFacts>,
+    /// The tables that are not where the facts were collected.
+    pub(crate) absent: Vec<Absent>,
+    /// Which positions the log refuses, and what helps, for people.
+    pub(crate) refused: Vec<String>,
 }
 
 /// One line of the books: from what was accepted to what one sink stored.
@@ -209,7 +215,7 @@ impl Line {
 /// The books.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Books {
-    /// Whether everything is accounted for.
+    /// Whether everything is accounted for; never while a table is not here.
     pub(crate) balanced: bool,
     /// One line for each sink, and for each pipeline without one.
     #[serde(rename = "books")]
@@ -217,21 +223,26 @@ pub(crate) struct Books {
     /// The books of the asked node's spool, where Kafka is the log and the node has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) spool: Option<SpoolLine>,
+    /// The tables that are not here: of their sinks there is no line.
+    #[serde(default, skip_serializing_if = "<[Absent]>::is_empty")]
+    pub(crate) absent: Vec<Absent>,
     /// What does not add up, for people; empty when balanced.
     pub(crate) faults: Vec<String>,
 }
 
 /// Draws up the books.
 pub(crate) fn reconcile(facts: &Facts) -> Books {
-    let mut faults = Vec::new();
+    // The cause comes before what follows from it.
+    let mut faults = facts.refused.clone();
     for pipeline in &facts.pipelines {
         check_pipeline(pipeline, &mut faults);
     }
     for topic in &facts.topics {
         check_topic(topic, facts, &mut faults);
     }
-    let sinks = facts.sinks.iter().map(|sink| sink_line(sink, facts, &mut faults));
-    let mut lines: Vec<Line> = sinks.collect();
+    let is_here = |sink: &&SinkFacts| !facts.absent.iter().any(|absent| absent.sink == sink.name);
+    let sinks = facts.sinks.iter().filter(is_here);
+    let mut lines: Vec<Line> = sinks.map(|sink| sink_line(sink, facts, &mut faults)).collect();
     let without_sink = |pipeline: &&PipelineFacts| {
         !facts.sinks.iter().any(|sink| sink.from == pipeline.to)
             && !facts.pipelines.iter().any(|other| other.from == pipeline.to)
@@ -250,7 +261,9 @@ pub(crate) fn reconcile(facts: &Facts) -> Books {
             ));
         }
     }
-    Books { balanced: faults.is_empty(), lines, spool: None, faults }
+    let absent = facts.absent.clone();
+    let balanced = faults.is_empty() && absent.is_empty();
+    Books { balanced, lines, spool: None, absent, faults }
 }
 
 fn check_pipeline(pipeline: &PipelineFacts, faults: &mut Vec<String>) {

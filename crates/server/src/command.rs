@@ -26,6 +26,11 @@ use crate::presence::NodeInfo;
 /// How long a command that reads waits for its answer.
 const ANSWER_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// The hint where a table lies with another worker, or nowhere.
+const TABLES_ELSEWHERE: &str = "where Kafka is the log a table lies with the worker that has the sink role: ask \
+     there, with its --data DIR, or let workers that share a disk share `lake.path`; if this is that \
+     worker, its /readyz says why the sink has not made the table, or refuses it";
+
 /// Finds the node that runs on the data directory, which must answer.
 async fn running_node(cx: &Context, global: &Global) -> Result<NodeInfo, Failure> {
     let node = find_node(cx, global).await?;

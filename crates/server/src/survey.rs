@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use millstream_lake::position::{PartitionPosition, SinkPositions, standing};
 use millstream_lake::{Lake, LakeError, TableName};
-use millstream_log::{Committed, Log, ReaderError};
+use millstream_log::{Committed, Log, ReaderError, check};
 use millstream_model::{
-    Classify, ErrorClass, Incarnation, LogPosition, Offset, PartitionId, TopicPartition,
+    Classify, ErrorClass, Incarnation, LogPosition, Offset, PartitionId, TaskId, TopicPartition,
 };
 use millstream_pipeline::Counts;
 use millstream_pipeline::counts::{Beginning, BeginningError, CountsError, records_before};
@@ -23,12 +23,13 @@ use millstream_pipeline::spool::PositionError;
 use millstream_runtime::Context;
 use thiserror::Error;
 
-use crate::accounting::{Facts, PipelineFacts, SinkFacts, Tally, TopicFacts, Waiting};
+use crate::accounting::{Absent, Facts, PipelineFacts, SinkFacts, Tally, TopicFacts, Waiting};
 use crate::data_dir::DataDir;
 use crate::flow::{Flow, FlowPipeline, FlowSink, sink_task, topic_name};
 
 mod counting;
 mod spool;
+mod standing;
 
 pub(crate) use spool::survey_spool;
 
@@ -134,10 +135,13 @@ async fn survey_within(
 ) -> Result<Facts, SurveyError> {
     let is_gapless = log.admin().is_gapless();
     let (mut sinks, mut backlogs) = (Vec::new(), Vec::new());
+    let (mut absent, mut refused) = (Vec::new(), Vec::new());
     for sink in &flow.sinks {
-        let (facts, backlog) = sink_facts(cx, (log, lake), flow, (sink, &mut budget)).await?;
-        sinks.push(facts);
-        backlogs.push(backlog);
+        let found = sink_facts(cx, (log, lake), flow, (sink, &mut budget)).await?;
+        sinks.push(found.facts);
+        backlogs.push(found.backlog);
+        absent.extend(found.absent);
+        refused.extend(found.refused);
     }
     let mut before = Vec::new();
     for pipeline in &flow.pipelines {
@@ -162,20 +166,9 @@ async fn survey_within(
     let (mut pipelines, mut places) = (Vec::new(), Vec::new());
     for (pipeline, tally_before) in flow.pipelines.iter().zip(before) {
         let progress = progress(cx, log, flow, pipeline).await?;
-        let Progress { before, consumed, tally, .. } = progress;
+        pipelines.push(pipeline_facts(pipeline, tally_before, &progress));
         places.push(progress.places);
-        pipelines.push(PipelineFacts {
-            name: pipeline.name.clone(),
-            from: pipeline.from.clone(),
-            to: pipeline.to.clone(),
-            dead_letters: pipeline.dead_letters.clone(),
-            before,
-            consumed,
-            tally,
-            tally_before,
-            accepted: 0,
-            accepted_is_least: false,
-        });
+        refused.extend(progress.refused);
     }
     for (pipeline, places) in pipelines.iter_mut().zip(&places) {
         if is_gapless {
@@ -186,7 +179,28 @@ async fn survey_within(
         pipeline.accepted = pipeline.tally.read + counted.records;
         pipeline.accepted_is_least = !counted.is_all;
     }
-    Ok(Facts { sinks, topics, pipelines })
+    Ok(Facts { sinks, topics, pipelines, absent, refused })
+}
+
+/// Returns what is known of a pipeline before what waits for it is counted.
+fn pipeline_facts(
+    pipeline: &FlowPipeline,
+    tally_before: Tally,
+    progress: &Progress,
+) -> PipelineFacts {
+    let Progress { before, consumed, tally, .. } = *progress;
+    PipelineFacts {
+        name: pipeline.name.clone(),
+        from: pipeline.from.clone(),
+        to: pipeline.to.clone(),
+        dead_letters: pipeline.dead_letters.clone(),
+        before,
+        consumed,
+        tally,
+        tally_before,
+        accepted: 0,
+        accepted_is_least: false,
+    }
 }
 
 /// What waits for a sink, to be counted.
@@ -198,18 +212,32 @@ struct Backlog {
     before_is_known: bool,
 }
 
+/// What is known of one sink.
+struct Found {
+    facts: SinkFacts,
+    /// `None` where offsets count records, and where the table is not here.
+    backlog: Option<Backlog>,
+    absent: Option<Absent>,
+    refused: Vec<String>,
+}
+
 async fn sink_facts(
     cx: &Context,
     (log, lake): (&dyn Log, Option<&Lake>),
     flow: &Flow,
     (sink, budget): (&FlowSink, &mut Budget),
-) -> Result<(SinkFacts, Option<Backlog>), SurveyError> {
+) -> Result<Found, SurveyError> {
     // A position is registered after its commit: read first, it is never ahead of the table.
     let tasks = registered(cx, log, flow, sink).await?;
     let stored = match lake {
         Some(lake) => stored(lake, sink).await?,
-        None => Stored(None),
+        None => None,
     };
+    let is_gapless = log.admin().is_gapless();
+    // On a journal the table is where the log is, or lost.
+    let absent = if is_gapless { None } else { standing::absent(sink, &tasks, stored.as_ref()) };
+    let stored = stored.unwrap_or(Stored(None));
+    let refused = standing::of_sink(cx, log, &tasks, &stored).await?;
     let mut facts = SinkFacts {
         name: sink.name.clone(),
         table: sink.table.clone(),
@@ -224,12 +252,15 @@ async fn sink_facts(
         dead_lettered: 0,
         waiting: None,
     };
-    if log.admin().is_gapless() {
+    let backlog = if is_gapless {
         add_offsets(cx, log, (&tasks, &stored), &mut facts).await?;
-        return Ok((facts, None));
-    }
-    let backlog = add_counts(cx, log, (&tasks, &stored), (&mut facts, budget)).await?;
-    Ok((facts, Some(backlog)))
+        None
+    } else if absent.is_some() {
+        None
+    } else {
+        Some(add_counts(cx, log, (&tasks, &stored), (&mut facts, budget)).await?)
+    };
+    Ok(Found { facts, backlog, absent, refused })
 }
 
 /// Adds how far a sink came, where offsets count records.
@@ -266,19 +297,22 @@ async fn add_counts(
     for task in tasks {
         let number = task.partition.partition;
         let start = log.bounds(cx, &task.partition).await?.start;
-        let (begin, next) = match (stored.of(number), stored.next(number)) {
+        let (begin, mut next) = match (stored.of(number), stored.next(number)) {
             (Some(position), Some(next)) => (position.begin, next),
             _ => {
                 let place = place(cx, log, &task.partition, &task.committed).await?;
                 (place.offset, place)
             }
         };
+        // What waits in a topic that was created anew is all that is in it.
+        let is_other = check::identity(&task.partition, &next, &start).is_err();
+        next = if is_other { start } else { next };
         backlog.places.push((task.partition.clone(), next));
         if begin == Offset::ZERO {
             continue;
         }
         // What was there at the beginning may be there still: control records count nothing.
-        if start.offset > Offset::ZERO {
+        if start.offset > Offset::ZERO || is_other {
             backlog.before_is_known = false;
             continue;
         }
@@ -294,6 +328,7 @@ async fn add_counts(
 /// What a sink's task of one partition has registered in the log, which follows the table.
 #[derive(Debug)]
 struct Registered {
+    task: TaskId,
     partition: TopicPartition,
     committed: Committed,
     counts: Counts,
@@ -324,7 +359,7 @@ async fn registered(
         let committed = log.committed(&looking, &task).await?.unwrap_or_default();
         let counts = Counts::of_committed(&committed)
             .map_err(|source| SurveyError::Counts { task: task.to_string(), source })?;
-        tasks.push(Registered { partition, committed, counts });
+        tasks.push(Registered { task, partition, committed, counts });
     }
     Ok(tasks)
 }
@@ -337,6 +372,8 @@ struct Progress {
     tally: Tally,
     /// Where it stands in each partition.
     places: Vec<Place>,
+    /// Where it cannot go on from there, and what helps.
+    refused: Vec<String>,
 }
 
 /// Returns how far a pipeline has come: where it began, where it stands and what it did come out
@@ -368,6 +405,10 @@ async fn progress(
             sum.before += before(log, begin)?;
             sum.consumed += place.offset.0;
         }
+        let start = log.bounds(cx, &partition).await?.start;
+        let refused = standing::refused(log, &task, (&partition, &committed), (place, start));
+        let place = if refused.is_some() { start } else { place };
+        sum.refused.extend(refused);
         sum.places.push((partition, place));
     }
     if !is_gapless {
@@ -419,12 +460,12 @@ pub(crate) async fn open_lake(data: &DataDir) -> Result<Option<Lake>, SurveyErro
     }
 }
 
-/// Reads what a sink's table says.
-async fn stored(lake: &Lake, sink: &FlowSink) -> Result<Stored, SurveyError> {
+/// Reads what a sink's table says; `None` when there is no such table.
+async fn stored(lake: &Lake, sink: &FlowSink) -> Result<Option<Stored>, SurveyError> {
     let table = TableName::new(&sink.table).map_err(std::io::Error::other)?;
-    let Some(version) = lake.find(&table).await? else { return Ok(Stored(None)) };
+    let Some(version) = lake.find(&table).await? else { return Ok(None) };
     let mut standing = standing(&table, &version.metadata)?;
-    Ok(Stored(standing.map.sinks.remove(&sink.name)))
+    Ok(Some(Stored(standing.map.sinks.remove(&sink.name))))
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Books {
                 "spool: {accepted} came in, {accounted} are accounted for: {surplus} too many"
             ));
         }
-        self.balanced = self.faults.is_empty();
+        self.balanced = self.faults.is_empty() && self.absent.is_empty();
         self.spool = Some(spool);
     }
 

@@ -33,6 +33,8 @@ fn facts() -> Facts {
             accepted: 100,
             accepted_is_least: false,
         }],
+        absent: Vec::new(),
+        refused: Vec::new(),
     }
 }
 

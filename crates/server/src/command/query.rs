@@ -1,6 +1,7 @@
 //! `query`: SQL over the tables, beside a running node or without one.
 
 use std::io;
+use std::path::Path;
 
 use millstream_lake::{LakeError, Query};
 use millstream_model::Classify as _;
@@ -17,13 +18,16 @@ const ROWS_SHOWN_MAX: usize = 1_000;
 
 /// Runs the query and prints its rows.
 pub(crate) async fn run(global: &Global, args: &QueryArgs) -> Result<Code, Failure> {
-    let dir = Flow::lake_of(&DataDir::new(&global.data));
-    let dir = dir.map_err(|error| Failure::io(error, "read flow.json"))?;
+    let data = DataDir::new(&global.data);
+    let flow = Flow::read(data.path()).map_err(|error| Failure::io(error, "read flow.json"))?;
+    let flow = flow.unwrap_or_default();
+    let dir = flow.lake.clone().unwrap_or_else(|| data.lake());
+    let lake = dir.clone();
     let sql = args.sql.clone();
     let ask = move || Query::open(&dir)?.sql(&sql);
     let answered = spawn_blocking(TaskKind("query"), ask).join().await;
     let rows = answered.map_err(|error| Failure::new(Code::Bug, error))?;
-    let rows = rows.map_err(|error| failure(error, global))?;
+    let rows = rows.map_err(|error| failure(error, global, (&flow, &lake)))?;
     match global.format {
         Format::Text => output::print(&rows.to_text(ROWS_SHOWN_MAX))?,
         Format::Json => output::print_json(&rows.to_json())?,
@@ -38,8 +42,13 @@ pub(crate) async fn run(global: &Global, args: &QueryArgs) -> Result<Code, Failu
     Ok(Code::Done)
 }
 
-fn failure(error: LakeError, global: &Global) -> Failure {
+fn failure(error: LakeError, global: &Global, (flow, lake): (&Flow, &Path)) -> Failure {
+    let fills = |name: &str| flow.sinks.iter().any(|sink| sink.table == name);
     match &error {
+        LakeError::NoLake { .. } if flow.kafka.is_some() => elsewhere(error, global, lake),
+        LakeError::UnknownTable { name, .. } if flow.kafka.is_some() && fills(name) => {
+            elsewhere(error, global, lake)
+        }
         LakeError::NoLake { .. } => {
             let message = format!("no tables in data directory {}", global.data_shown());
             Failure::new(Code::Unavailable, anyhow::Error::new(error).context(message))
@@ -58,4 +67,15 @@ fn failure(error: LakeError, global: &Global) -> Failure {
         }
         _ => Failure::classified(error.class(), error),
     }
+}
+
+/// A table of the configuration, which another worker may have.
+fn elsewhere(error: LakeError, global: &Global, lake: &Path) -> Failure {
+    let message = format!(
+        "this table is not here; looked at the tables in {} of data directory {}",
+        lake.display(),
+        global.data_shown(),
+    );
+    let error = anyhow::Error::new(error).context(message);
+    Failure::new(Code::Unavailable, error).with_hint(super::TABLES_ELSEWHERE)
 }

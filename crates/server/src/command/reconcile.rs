@@ -3,12 +3,13 @@
 use millstream_model::Classify as _;
 use millstream_runtime::Context;
 
-use crate::accounting::{Books, Line, SpoolLine, reconcile};
+use crate::accounting::{Absent, Books, Line, SpoolLine, reconcile};
 use crate::cli::{Format, Global, ReconcileArgs};
 use crate::client::Client;
 use crate::command::{ANSWER_TIME_MAX, find_node, offline};
 use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
+use crate::flow::Flow;
 use crate::output;
 use crate::survey::{open_lake, survey};
 
@@ -34,7 +35,29 @@ pub(crate) async fn run(global: &Global, args: &ReconcileArgs) -> Result<Code, F
         Format::Json => output::print_json(&deep::Report { books: &books, tables: &audits })?,
         Format::Text => output::print(&text(&books, &audits))?,
     }
+    if !books.absent.is_empty() {
+        let absent = absent(global, &books)?;
+        // What does not add up matters more than what is not known here.
+        if books.faults.is_empty() {
+            return Err(absent);
+        }
+        output::say(&absent.to_string());
+    }
     Ok(if books.balanced { Code::Done } else { Code::NotSo })
+}
+
+/// Says which tables are not here, where that is, and where they are.
+fn absent(global: &Global, books: &Books) -> Result<Failure, Failure> {
+    let lake = Flow::lake_of(&DataDir::new(&global.data));
+    let lake = lake.map_err(|error| Failure::io(error, "read flow.json"))?;
+    let said: Vec<String> = books.absent.iter().map(Absent::said).collect();
+    let message = format!(
+        "the books cannot be drawn up here: {}; looked at the tables in {} of data directory {}",
+        said.join("; "),
+        lake.display(),
+        global.data_shown(),
+    );
+    Ok(Failure::message(Code::Unavailable, message).with_hint(super::TABLES_ELSEWHERE))
 }
 
 async fn reconcile_offline(cx: &Context, global: &Global) -> Result<Books, Failure> {
@@ -86,8 +109,11 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
         row
     };
     let rows: Vec<Vec<String>> = books.lines.iter().map(row).collect();
-    let mut out = output::table(&headings, &rows);
-    out.push('\n');
+    let mut out = String::new();
+    if !rows.is_empty() {
+        out.push_str(&output::table(&headings, &rows));
+        out.push('\n');
+    }
     for line in &books.lines {
         out.push_str(&equation(line));
     }
@@ -100,7 +126,11 @@ fn text(books: &Books, audits: &[deep::TableAudit]) -> String {
     for fault in &books.faults {
         out.push_str(&format!("✗ {fault}\n"));
     }
-    out.push_str(if books.balanced { "balanced\n" } else { "NOT balanced\n" });
+    out.push_str(match (books.balanced, books.faults.is_empty()) {
+        (true, _) => "balanced\n",
+        (false, false) => "NOT balanced\n",
+        (false, true) => "NOT known: a table is not here\n",
+    });
     out
 }
 

@@ -1,3 +1,4 @@
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -144,7 +145,7 @@ impl Stage {
         Running { cx, status, task }
     }
 
-    fn store(&self) -> Running {
+    fn iceberg(&self) -> IcebergSink {
         let column = Column::new("user", ColumnType::Long).unwrap().required();
         let columns = Arc::new(Schema::new(vec![column]).unwrap());
         let table =
@@ -154,7 +155,17 @@ impl Stage {
             dir: self.dir.path().to_owned(),
             seams: Seams::default(),
         };
-        let iceberg = IcebergSink::new(table, settings).unwrap();
+        IcebergSink::new(table, settings).unwrap()
+    }
+
+    /// Makes the table, as a sink does that opens.
+    async fn with_table(self) -> Self {
+        sink::Sink::open(&mut self.iceberg(), &self.cx, &[]).await.unwrap();
+        self
+    }
+
+    fn store(&self) -> Running {
+        let iceberg = self.iceberg();
         let task = |number| SinkTask {
             task: sink_task("events", number),
             renamed_from: None,
@@ -181,7 +192,12 @@ impl Stage {
     }
 
     async fn books_within(&self, budget: Budget) -> Books {
-        let lake = match Lake::open_read_only(self.dir.path()).await {
+        self.books_at(self.dir.path(), budget).await
+    }
+
+    /// Draws up the books where the tables lie in `dir`.
+    async fn books_at(&self, dir: &Path, budget: Budget) -> Books {
+        let lake = match Lake::open_read_only(dir).await {
             Ok(lake) => Some(lake),
             Err(LakeError::NoLake { .. }) => None,
             Err(error) => panic!("{error}"),
@@ -201,7 +217,7 @@ const MISFIT: &str = r#"{"user":"one"}"#;
 
 #[tokio::test]
 async fn on_a_log_with_gaps_what_is_in_flight_is_counted_at_every_stage() {
-    let stage = Stage::new().await;
+    let stage = Stage::new().await.with_table().await;
     for number in 0..PARTITIONS {
         stage.append("events", number, &[GOOD, "{}", MISFIT, GOOD]).await;
     }
@@ -242,7 +258,7 @@ async fn on_a_log_with_gaps_what_is_in_flight_is_counted_at_every_stage() {
 
 #[tokio::test]
 async fn a_table_keeps_the_offsets_of_a_log_with_gaps_and_each_of_them_once() {
-    let stage = Stage::new().await;
+    let stage = Stage::new().await.with_table().await;
     let mut running = stage.process(0);
     for round in 1..=4 {
         stage.append("events", 0, &[GOOD, MISFIT]).await;
@@ -274,7 +290,7 @@ async fn a_table_keeps_the_offsets_of_a_log_with_gaps_and_each_of_them_once() {
 
 #[tokio::test]
 async fn a_record_that_nobody_accounts_for_is_found_on_a_log_with_gaps() {
-    let stage = Stage::new().await;
+    let stage = Stage::new().await.with_table().await;
     stage.append("events", 0, &[GOOD]).await;
     let mut running = stage.process(0);
     running.until_read(1).await;
@@ -287,7 +303,7 @@ async fn a_record_that_nobody_accounts_for_is_found_on_a_log_with_gaps() {
 
 #[tokio::test]
 async fn aborted_transactions_before_the_first_record_are_no_records_before_it() {
-    let stage = Stage::new().await;
+    let stage = Stage::new().await.with_table().await;
     for _ in 0..3 {
         stage.log.fail_next_transact(Outcome::Lost);
         stage.transact("clean", &[GOOD, GOOD]).await.unwrap_err();
@@ -306,7 +322,7 @@ async fn aborted_transactions_before_the_first_record_are_no_records_before_it()
 
 #[tokio::test]
 async fn a_backlog_beyond_the_bound_is_at_least_what_was_counted() {
-    let stage = Stage::new().await;
+    let stage = Stage::new().await.with_table().await;
     for _ in 0..50 {
         stage.append("events", 0, &[GOOD; 1_000]).await;
     }
@@ -316,4 +332,62 @@ async fn a_backlog_beyond_the_bound_is_at_least_what_was_counted() {
     assert!(line.at_least && line.in_flight > 0 && line.in_flight < 50_000, "{line:?}");
     let books = stage.books().await;
     assert_eq!((books.lines[0].in_flight, books.lines[0].at_least), (50_000, false));
+}
+
+#[tokio::test]
+async fn where_the_table_is_not_the_books_do_not_say_what_it_stores() {
+    let stage = Stage::new().await;
+    stage.append("events", 0, &[GOOD, GOOD, GOOD]).await;
+    let books = stage.books().await;
+    assert!(!books.balanced && books.faults.is_empty(), "{:?}", books.faults);
+    assert!(books.absent[0].said().contains("has stored nothing"), "{}", books.absent[0].said());
+
+    let mut running = stage.process(0);
+    running.until_read(3).await;
+    running.drain().await;
+    let mut sink = stage.store();
+    sink.until_read(3).await;
+    sink.drain().await;
+    assert!(stage.books().await.balanced);
+
+    // Another worker sees the same log, and has no tables, or another one with that name.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let books = stage.books_at(elsewhere.path(), Budget::new()).await;
+    assert_eq!((books.balanced, books.lines.len()), (false, 0));
+    let absent = &books.absent[0];
+    assert_eq!((absent.partitions.as_ref(), absent.registered), (None, 3));
+
+    let other = Stage { dir: elsewhere, ..stage }.with_table().await;
+    let books = other.books().await;
+    assert_eq!((books.balanced, books.lines.len()), (false, 0));
+    let said = books.absent[0].said();
+    assert!(said.contains("nothing of partition 0;") && said.contains("3 records"), "{said}");
+}
+
+#[tokio::test]
+async fn a_topic_that_was_created_anew_is_named_as_the_cause_with_the_remedy() {
+    let stage = Stage::new().await.with_table().await;
+    stage.append("events", 0, &[GOOD, GOOD, GOOD]).await;
+    let mut running = stage.process(0);
+    running.until_read(3).await;
+    running.drain().await;
+    let mut sink = stage.store();
+    sink.until_read(3).await;
+    sink.drain().await;
+    assert!(stage.books().await.balanced);
+
+    for (topic, task) in [("clean", "events.sink.0"), ("events", "events.clean.0")] {
+        let name = topic_name(topic).unwrap();
+        stage.log.delete_topic(&name);
+        let config =
+            TopicConfig { partitions: PARTITIONS, kind: TopicKind::Events, retention: None };
+        stage.log.admin().ensure_topic(&stage.cx, &name, &config).await.unwrap();
+        stage.append(topic, 0, &[GOOD]).await;
+        let books = stage.books().await;
+        assert!(!books.balanced);
+        let cause = books.faults.iter().find(|fault| fault.contains(task));
+        let cause = cause.unwrap_or_else(|| panic!("{topic}: {:?}", books.faults));
+        assert!(cause.contains("created anew"), "{cause}");
+        assert!(cause.contains("`millstream tasks reset`"), "{cause}");
+    }
 }

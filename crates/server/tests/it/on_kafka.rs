@@ -98,6 +98,17 @@ fn the_same_configuration_fills_the_same_table_on_both_logs() {
     println!("both logs: compared {good} rows, column by column");
 }
 
+/// Runs a command that needs the table where it is not.
+fn assert_table_is_elsewhere(node: &Sandbox, command: &[&str]) {
+    let output = node.run(command);
+    assert_eq!(output.code, 69, "{}{}", output.stdout, output.stderr);
+    let lake = node.data().join("lake");
+    for said in ["not here", lake.to_str().unwrap(), "the worker that has the sink role"] {
+        assert!(output.stderr.contains(said), "{command:?}, no `{said}`: {}", output.stderr);
+    }
+    assert!(!output.stdout.contains("balanced"), "{}", output.stdout);
+}
+
 #[test]
 fn workers_with_some_of_the_roles_do_the_whole_together() {
     let _alone = alone();
@@ -105,8 +116,10 @@ fn workers_with_some_of_the_roles_do_the_whole_together() {
     let lake = tempfile::tempdir().unwrap();
     let lake_line = format!("lake: {{ path: \"{}\" }}\n", lake.path().display());
     let config = format!("{QUICKSTART}\n{line}{lake_line}");
-    let node = |roles| Sandbox::with_config(&config).with_args(&["--roles", roles]);
-    let mut nodes = ["collector", "clean", "sink"].map(node);
+    let apart = format!("{QUICKSTART}\n{line}");
+    let node = |(roles, config)| Sandbox::with_config(config).with_args(&["--roles", roles]);
+    let (config, apart) = (config.as_str(), apart.as_str());
+    let mut nodes = [("collector", config), ("clean", apart), ("sink", config)].map(node);
     for node in &mut nodes {
         node.start();
     }
@@ -115,6 +128,16 @@ fn workers_with_some_of_the_roles_do_the_whole_together() {
     let ids: Vec<Value> = rows(&nodes[2]).iter().map(|row| row["message_id"].clone()).collect();
     let expected = (0..500).filter(|id| id % 50 != 0).map(|id| json!(format!("m{id:06}")));
     assert_same(&ids, &expected.collect::<Vec<_>>());
+
+    // Who shares the tables has the books; who does not is told where they are.
+    for node in [&nodes[0], &nodes[2]] {
+        node.settle();
+    }
+    assert_table_is_elsewhere(&nodes[1], &["reconcile"]);
+    assert_table_is_elsewhere(&nodes[1], &["query", "SELECT * FROM events"]);
+    let books = nodes[1].run(&["reconcile", "--format", "json"]);
+    assert_eq!((books.code, &books.json()["balanced"]), (69, &json!(false)), "{}", books.stdout);
+    assert_eq!(books.json()["absent"][0]["registered"], good);
     for node in &mut nodes {
         assert_eq!(node.stop(), 0, "{}", node.log());
     }

@@ -65,6 +65,15 @@ fn wait_for_books(sandbox: &Sandbox) {
     });
 }
 
+/// Asks for the books, which do not balance, and say why and what helps.
+fn assert_books_say_created_anew(sandbox: &Sandbox, task: &str) {
+    let books = sandbox.run(&["reconcile"]);
+    assert_eq!(books.code, 1, "{}{}", books.stdout, books.stderr);
+    let mut lines = books.stdout.lines();
+    let cause = lines.find(|line| line.contains(task) && line.contains("created anew"));
+    assert!(cause.is_some_and(|cause| cause.contains("tasks reset")), "{}", books.stdout);
+}
+
 fn reset(sandbox: &Sandbox, arguments: &[&str]) -> Output {
     let config = sandbox.data().with_file_name("millstream.yaml");
     let mut all = vec!["tasks", "reset", "-c", config.to_str().unwrap()];
@@ -139,6 +148,7 @@ fn a_topic_created_anew_is_refused_and_read_from_its_beginning_after_a_reset() {
     sandbox.start();
     wait_for_refusal(&sandbox, "created anew");
     assert_eq!(counts(&sandbox), (20, 20), "nothing of it is stored");
+    assert_books_say_created_anew(&sandbox, "events.sink.");
     let refused = reset(&sandbox, &["--sink", "events", "--from", "beginning"]);
     assert_eq!(refused.code, 75, "a node runs: {}{}", refused.stdout, refused.stderr);
     stop(&mut sandbox);
@@ -154,6 +164,7 @@ fn a_topic_created_anew_is_refused_and_read_from_its_beginning_after_a_reset() {
     wait_for_refusal(&sandbox, "created anew");
     post(&sandbox, 40..60);
     assert_eq!(counts(&sandbox), (40, 40), "nothing of it is cleaned");
+    assert_books_say_created_anew(&sandbox, "events.clean.");
     stop(&mut sandbox);
     let none = reset(&sandbox, &["--pipeline", "event", "--from", "beginning"]);
     assert_eq!(none.code, 64, "{}", none.stderr);

@@ -6,7 +6,7 @@
 //! words; nothing of the old topic is taken for the new one, and nothing is skipped.
 
 use futures::future::try_join_all;
-use millstream_log::{Log, PositionRefused, ReaderError};
+use millstream_log::{Log, ReaderError, check};
 use millstream_model::{LogPosition, TopicPartition};
 use millstream_runtime::Context;
 
@@ -16,18 +16,10 @@ pub(super) async fn check(
     cx: &Context,
     moved: Vec<(TopicPartition, LogPosition)>,
 ) -> Result<(), ReaderError> {
-    let check = async |(partition, position): (TopicPartition, LogPosition)| {
+    let check_one = async |(partition, position): (TopicPartition, LogPosition)| {
         let found = log.bounds(cx, &partition).await?.end;
-        if found.log != position.log {
-            let (named, found) = (position.log, found.log);
-            return Err(PositionRefused::OtherLog { partition, named, found }.into());
-        }
-        if found.topic != position.topic {
-            let (named, found) = (position.topic, found.topic);
-            return Err(PositionRefused::OtherTopic { partition, named, found }.into());
-        }
-        Ok::<_, ReaderError>(())
+        Ok::<_, ReaderError>(check::identity(&partition, &position, &found)?)
     };
-    try_join_all(moved.into_iter().map(check)).await?;
+    try_join_all(moved.into_iter().map(check_one)).await?;
     Ok(())
 }
