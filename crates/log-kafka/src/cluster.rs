@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use millstream_model::LogId;
-use millstream_runtime::{Context, TaskKind};
+use millstream_runtime::{Cancelled, Context, TaskKind};
 use rdkafka::client::{Client, NativeClient};
 use rdkafka::producer::{Producer as _, ThreadedProducer};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::call::{self, CallError};
-use crate::client::{Clients, Connection, Observer, TroubleKind};
+use crate::client::{Clients, Connection, Observer, Trouble, TroubleKind};
 use crate::config::{Config, Settings};
 use crate::error::{KafkaError, Reason};
 use crate::names::Names;
@@ -23,6 +23,9 @@ use crate::topics::Topics;
 /// How long one attempt to learn the cluster's identity takes; between two it is looked whether the
 /// connection can come to anything at all.
 const CONNECT_SLICE: Duration = Duration::from_millis(100);
+
+/// What is done while a cluster is not reached yet.
+const REACHING: &str = "reach the cluster";
 
 /// How long one question for the leaders of a topic may take.
 const LEADERS_TIME_MAX: Duration = Duration::from_secs(1);
@@ -60,16 +63,16 @@ impl fmt::Debug for Cluster {
 impl Cluster {
     /// Reaches the cluster and asks for its identity and for our topics.
     ///
-    /// Ends as soon as it is clear that the brokers refuse us, and after `request_time_max` in any
-    /// case. Dropped, it leaves nothing behind.
+    /// Ends as soon as it is clear that the brokers refuse us, and after `request_time_max` or with
+    /// the deadline of `cx` in any case; then the error says why there is no connection. Dropped, it
+    /// leaves nothing behind.
     pub async fn connect(
         cx: &Context,
         config: Config,
         settings: Settings,
     ) -> Result<Arc<Self>, CallError> {
-        let during = "reach the cluster";
         config.validate().map_err(|error| {
-            KafkaError::found(during, Reason::Config { detail: error.to_string() })
+            KafkaError::found(REACHING, Reason::Config { detail: error.to_string() })
         })?;
         let config = Arc::new(config);
         let names = Names::new(&config.topic_prefix, &settings.app);
@@ -78,14 +81,15 @@ impl Cluster {
         let admin: ThreadedProducer<Observer> = clients
             .admin()
             .create_with_context(Observer(Arc::clone(&connection)))
-            .map_err(|error| KafkaError::new(during, error, &connection))?;
+            .map_err(|error| KafkaError::new(REACHING, error, &connection))?;
         let reaper = Reaper::start().map_err(|error| {
-            KafkaError::found(during, Reason::Other { detail: error.to_string() })
+            KafkaError::found(REACHING, Reason::Other { detail: error.to_string() })
         })?;
         let time_max = config.request_time_max;
         let (asking, memory) = (admin.clone(), Arc::clone(&connection));
         let ask = move || cluster_id(asking.client(), &memory, time_max);
-        let log_id = call::run(cx, TaskKind("kafka_connect"), ask).await?;
+        let asked = call::run(cx, TaskKind("kafka_connect"), ask).await;
+        let log_id = asked.map_err(|error| unanswered(error, &connection))?;
         let cluster = Arc::new(Self {
             config,
             settings,
@@ -97,7 +101,8 @@ impl Cluster {
             admin,
             connection,
         });
-        cluster.describe_all(cx).await?;
+        let described = cluster.describe_all(cx).await;
+        described.map_err(|error| unanswered(error, &cluster.connection))?;
         Ok(cluster)
     }
 
@@ -117,6 +122,11 @@ impl Cluster {
         if let Err(error) = asked {
             tracing::debug!(topic, %error, "who leads it is not told");
         }
+    }
+
+    /// Tells whether the client that administrates said lately why it has no connection.
+    pub(crate) fn has_trouble(&self) -> bool {
+        self.connection.trouble().is_some()
     }
 
     /// Sorts the outcome of a call of the client that administrates.
@@ -141,7 +151,6 @@ fn cluster_id(
     connection: &Connection,
     time_max: Duration,
 ) -> Result<LogId, KafkaError> {
-    let during = "reach the cluster";
     let deadline = Instant::now() + time_max;
     loop {
         if let Some(id) = client.fetch_cluster_id(CONNECT_SLICE) {
@@ -152,10 +161,24 @@ fn cluster_id(
         // Waiting makes neither a password nor a certificate right.
         let is_refused = trouble.as_ref().is_some_and(|trouble| trouble.kind >= TroubleKind::Tls);
         if is_refused || Instant::now() >= deadline {
-            let silent = || Reason::Unreachable { detail: "nothing was said".to_owned() };
-            return Err(KafkaError::found(during, trouble.map_or_else(silent, Reason::from)));
+            return Err(KafkaError::found(REACHING, why_not(trouble)));
         }
     }
+}
+
+/// Says why the cluster is not reached, where all that is known is that the time has passed.
+fn unanswered(error: CallError, connection: &Connection) -> CallError {
+    match error {
+        CallError::Cancelled(Cancelled::DeadlinePassed) => {
+            KafkaError::found(REACHING, why_not(connection.trouble())).into()
+        }
+        told => told,
+    }
+}
+
+fn why_not(trouble: Option<Trouble>) -> Reason {
+    let silent = || Reason::Unreachable { detail: "nothing was said".to_owned() };
+    trouble.map_or_else(silent, Reason::from)
 }
 
 /// Returns the identity of a cluster as 16 bytes: Kafka's own ids are just that in base64; what

@@ -20,6 +20,10 @@ use crate::ffi::admin::{Described, describe_topics};
 /// How old a remembered id may be where the contract asks for no fresh one.
 pub const TOPIC_AGE_MAX: Duration = Duration::from_secs(1);
 
+/// How long one of the questions takes that find out whether the cluster is there; between two it is
+/// looked whether a connection is left.
+const LOOK_SLICE: Duration = Duration::from_secs(2);
+
 /// What the cluster says about a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicDescription {
@@ -87,6 +91,41 @@ impl Cluster {
             Some(found) => Ok(found),
             None => self.describe(cx, topic).await,
         }
+    }
+
+    /// Returns which of these topics of ours do not exist: a look at whether the cluster is there and
+    /// as it should be.
+    ///
+    /// Ends with an error within seconds where no broker can be reached, and after
+    /// `request_time_max` where one is slow.
+    pub async fn missing(
+        self: &Arc<Self>,
+        cx: &Context,
+        topics: Vec<TopicName>,
+    ) -> Result<Vec<TopicName>, CallError> {
+        if topics.is_empty() {
+            return Ok(topics);
+        }
+        let cluster = Arc::clone(self);
+        let ask = move || cluster.missing_blocking(topics);
+        call::run(cx, TaskKind("kafka_look"), ask).await
+    }
+
+    fn missing_blocking(&self, topics: Vec<TopicName>) -> Result<Vec<TopicName>, KafkaError> {
+        let during = "look whether the topics are there";
+        let names: Vec<_> = topics.iter().map(|topic| self.names.topic(topic)).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let deadline = Instant::now() + self.config.request_time_max;
+        let found = loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let found = describe_topics(self.native(), &names, LOOK_SLICE.min(left));
+            // A slow cluster is waited for; one without a connection is not.
+            if found.is_ok() || left <= LOOK_SLICE || self.has_trouble() {
+                break self.outcome(during, found)?;
+            }
+        };
+        let found = topics.into_iter().zip(found);
+        Ok(found.filter_map(|(topic, found)| found.is_none().then_some(topic)).collect())
     }
 
     /// Asks the cluster for a topic by Kafka's own name, on the calling thread.

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! A node makes the first attempt while it opens. When it fails because no broker answers, the node
-//! goes on without tasks, a collector takes events into its spool, and the attempts go on beside it;
-//! what the cluster *refuses* at the first attempt (a password, a topic of another shape) ends the
+//! goes on without tasks, a collector takes events into its spool, and the attempts go on beside it.
+//! A collector with a spool does not wait long for that answer: it can take events without it. What the cluster *refuses* at the first attempt (a password, a topic of another shape) ends the
 //! start, for then nothing was promised yet. Later it is only shown: events are being taken, and
 //! a person must look.
 
@@ -38,6 +38,12 @@ const TOPICS_TIME_MAX: Duration = Duration::from_secs(60);
 /// How long it may take to take over what stands under old names.
 const TAKEOVER_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long one attempt to reach the cluster may take.
+const REACH_TIME_MAX: Duration = Duration::from_secs(30);
+
+/// How long the first one may take where events could be taken meanwhile.
+const FIRST_REACH_TIME_MAX: Duration = Duration::from_secs(3);
+
 /// The pauses between attempts: what comes back is found within seconds.
 const PAUSES: retry::Settings =
     retry::Settings { initial: Duration::from_millis(500), ceiling: Duration::from_secs(10) };
@@ -63,10 +69,16 @@ pub(crate) struct Joining {
 }
 
 impl Joining {
+    /// Makes the attempt for which the start of a node waits.
+    pub(crate) async fn attempt_first(&self, cx: &Context) -> Result<Workers, Failure> {
+        let is_spooled = self.logs.is_spooled();
+        self.attempt(cx, if is_spooled { FIRST_REACH_TIME_MAX } else { REACH_TIME_MAX }).await
+    }
+
     /// Does all of it once. Done again after an error, it finds done what was done.
-    pub(crate) async fn attempt(&self, cx: &Context) -> Result<Workers, Failure> {
+    async fn attempt(&self, cx: &Context, reach_time_max: Duration) -> Result<Workers, Failure> {
         let Self { config, data, logs, .. } = self;
-        let log = logs.reach(cx).await?;
+        let log = logs.reach(&cx.with_timeout(reach_time_max)).await?;
         ensure_topics(cx, config, log).await?;
         // The flow knows the new names only: by then nothing stands under the old ones.
         take_over_old_names(cx, config, log, &self.lake).await?;
@@ -109,7 +121,7 @@ impl Joining {
     }
 
     /// Says what this node does without a cluster.
-    fn meanwhile(&self) -> &'static str {
+    pub(crate) fn meanwhile(&self) -> &'static str {
         match (self.logs.is_spooled(), self.roles.has(Role::Collector)) {
             (true, _) => "events are kept in the spool",
             (false, true) => "no event is taken",
@@ -124,7 +136,7 @@ impl Joining {
             if backoff.wait(&cx).await.is_err() {
                 return Vec::new();
             }
-            match self.attempt(&cx).await {
+            match self.attempt(&cx, REACH_TIME_MAX).await {
                 Ok(workers) => break workers,
                 Err(_) if cx.is_cancelled() => return Vec::new(),
                 Err(failure) => self.note_away(&failure),

@@ -29,9 +29,6 @@ mod cluster;
 
 pub(crate) use cluster::{Away, ClusterLog, connect};
 
-/// How long one attempt to reach the cluster may take.
-const CONNECT_TIME_MAX: Duration = Duration::from_secs(30);
-
 /// How long what was appended without an owner may take to be settled when the node stops.
 const CLOSE_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -96,7 +93,7 @@ impl Logs {
         match self {
             Self::Journal(journal) => Ok(journal),
             Self::Kafka(kafka) => {
-                let reached = kafka.log.reach(&cx.with_timeout(CONNECT_TIME_MAX)).await;
+                let reached = kafka.log.reach(cx).await;
                 let reached = reached.map_err(|error| Failure::classified(error.class(), error))?;
                 Ok(reached)
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use millstream_collector::{Bound, CollectorError};
 use millstream_lake::{Lake, Seams};
-use millstream_model::{Classify as _, TopicPartition};
+use millstream_model::Classify as _;
 use millstream_pipeline::worker::{Placement, Worker, WorkerError};
 use millstream_pipeline::{TaskState, TaskStatus};
 use millstream_runtime::{Context, TaskHandle, TaskKind, spawn};
@@ -32,7 +32,7 @@ use crate::logs::Logs;
 use crate::observer::{Observed, Observer, Phase, Placements};
 use crate::orphans;
 use crate::presence::NodeInfo;
-use crate::reachable;
+use crate::reachable::Watch;
 use crate::role;
 use crate::roles::{Role, Roles};
 
@@ -55,7 +55,7 @@ pub(crate) struct Node {
     logs: Logs,
     admin: Part<std::io::Result<()>>,
     /// Looks after what no task shows.
-    watcher: Option<Part<()>>,
+    watcher: Part<()>,
     collector: Option<Part<Result<(), CollectorError>>>,
     /// From whoever writes to whoever reads what was written: the order of a drain.
     workers: Vec<Part<Vec<WorkerError>>>,
@@ -68,6 +68,17 @@ pub(crate) enum Drained {
     Wholly,
     /// A part of it was left to the next start.
     InPart,
+}
+
+/// Where the events are that a node has answered for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    /// In the journal, which is the log.
+    Here,
+    /// In the journal until they are in Kafka.
+    HereUntilForwarded,
+    /// In Kafka only.
+    InKafka,
 }
 
 impl<T: Send + 'static> Part<T> {
@@ -112,7 +123,7 @@ impl Node {
         NodeInfo::remove(data.path())
             .map_err(|error| Failure::io(error, "remove a stale node.json"))?;
         let joining = prepare(cx, config, roles, &data, &logs).await?;
-        let (joined, late) = match joining.attempt(cx).await {
+        let (joined, late) = match joining.attempt_first(cx).await {
             Ok(workers) => (workers, None),
             Err(failure) if failure.is_away() => {
                 joining.note_away(&failure);
@@ -120,6 +131,7 @@ impl Node {
             }
             Err(failure) => return Err(failure),
         };
+        let meanwhile = joining.meanwhile();
         let mut workers = Workers::new();
         if let Some(forwarders) = role::spool::build(cx, config, &logs).await? {
             workers.push((TaskKind("spool"), forwarders));
@@ -140,7 +152,7 @@ impl Node {
             journal: logs.journal().cloned(),
             placements: Placements::new(workers.iter().map(|(_, worker)| worker.placement())),
         });
-        let watcher = watcher(cx, (config, roles), &logs, &observer);
+        let watcher = watcher(cx, (config, meanwhile), &logs, &observer);
         let start = |(kind, worker)| start_worker(cx, kind, worker);
         let mut workers: Vec<_> = workers.into_iter().map(start).collect();
         workers.extend(late.map(|joining| {
@@ -194,6 +206,20 @@ impl Node {
         &self.info
     }
 
+    /// Returns what becomes of the events that the node takes.
+    pub(crate) fn keeping(&self) -> Keeping {
+        match (self.logs.is_alone(), self.logs.is_spooled()) {
+            (true, _) => Keeping::Here,
+            (false, true) => Keeping::HereUntilForwarded,
+            (false, false) => Keeping::InKafka,
+        }
+    }
+
+    /// Returns why no events should be sent here now, and what to know besides.
+    pub(crate) fn said(&self) -> (Vec<String>, Vec<String>) {
+        self.observer.said()
+    }
+
     /// Waits until the collector ends by itself, which it does only when it cannot go on.
     pub(crate) async fn collector_ended(&mut self) -> Failure {
         let Some(collector) = &mut self.collector else { return std::future::pending().await };
@@ -220,9 +246,7 @@ impl Node {
                 drained = Drained::InPart;
             }
         }
-        if let Some(watcher) = self.watcher {
-            watcher.stop().await?;
-        }
+        self.watcher.stop().await?;
         self.logs.close(&Context::background()).await?;
         NodeInfo::remove(self.data.path())
             .map_err(|error| Failure::io(error, "remove node.json"))?;
@@ -237,20 +261,19 @@ impl Node {
 /// Starts what looks after what no task shows.
 fn watcher(
     cx: &Context,
-    (config, roles): (&Config, Roles),
+    (config, meanwhile): (&Config, &'static str),
     logs: &Logs,
     observer: &Observer,
-) -> Option<Part<()>> {
+) -> Part<()> {
     let Some(cluster) = logs.cluster().cloned() else {
-        return Some(Part::start(cx, TaskKind("orphans"), |cx| {
+        return Part::start(cx, TaskKind("orphans"), |cx| {
             orphans::watch(cx, observer.clone(), config.log.orphan_hold)
-        }));
+        });
     };
-    // Elsewhere a position holds back nothing; there a collector may need what is not there.
-    let needs_it = roles.has(Role::Collector) && !logs.is_spooled();
-    let partition = TopicPartition::new(config.topic_of_collector().clone(), 0);
-    let watch = |cx| reachable::watch(cx, cluster, partition);
-    needs_it.then(|| Part::start(cx, TaskKind("reachable"), watch))
+    // Elsewhere a position holds back nothing; there the log itself may go away.
+    let topics = config.topics.iter().map(|topic| topic.name.value.clone()).collect();
+    let watch = Watch { cluster, topics, meanwhile };
+    Part::start(cx, TaskKind("reachable"), |cx| watch.run(cx))
 }
 
 /// Prepares what needs no cluster: the journal's topics and the tables.

@@ -143,8 +143,9 @@ impl Observer {
             (Phase::Opening, _) | (_, None) => vec!["opening: the log recovers".to_owned()],
             (Phase::Draining, _) => vec!["draining: the node stops".to_owned()],
             (Phase::Serving, Some(observed)) => {
-                let away = observed.away().filter(|_| !observed.is_spooled());
-                let reasons = self.room_reasons().into_iter().chain(away);
+                let cluster = observed.cluster_reasons().into_iter();
+                let cluster = cluster.filter(|_| !observed.is_spooled());
+                let reasons = self.room_reasons().into_iter().chain(cluster);
                 let groups = observed.group_reasons().into_iter();
                 let reasons = reasons.chain(groups.filter(|_| !observed.is_spooled()));
                 reasons.chain(observed.task_reasons()).collect()
@@ -185,12 +186,15 @@ impl Observer {
 
 impl Observed {
     fn task_reasons(&self) -> Vec<String> {
+        let is_away = self.is_away();
         let reason = |(group, receiver): &(String, watch::Receiver<TaskStatus>)| {
             let status = receiver.borrow();
             match &status.state {
                 // A spool takes events while Kafka is away: that is what it is for.
-                TaskState::Opening if self.is_spooled() => None,
+                TaskState::Opening if self.is_spooled() || is_away => None,
                 TaskState::Stuck(stuck) if self.is_outlasted(group, stuck) => None,
+                // Every task says the same, at greater length.
+                TaskState::Stuck(stuck) if is_away && is_passing(stuck) => None,
                 TaskState::Opening => Some(format!("opening: task {}", status.task)),
                 TaskState::Stuck(_) | TaskState::Failed(_) => stuck_reason(&status),
                 // Whoever reports is gone without having said so: the task panicked.
@@ -205,6 +209,9 @@ impl Observed {
 
     /// Returns which groups keep their tasks from this node, and why.
     fn group_reasons(&self) -> Vec<String> {
+        if self.is_away() {
+            return Vec::new();
+        }
         let placements = self.placements.all();
         let kept_away = placements.iter().flat_map(|placement| placement.borrow().kept_away());
         let reason = |(group, trouble)| format!("group {group} is not placed yet: {trouble}");
@@ -214,7 +221,7 @@ impl Observed {
     /// Returns whether events should be sent here although a task is stuck: they go into the spool,
     /// and what holds the task up passes by itself.
     fn is_outlasted(&self, group: &str, stuck: &Stuck) -> bool {
-        group == GROUP || self.is_spooled() && stuck.class == ErrorClass::Transient
+        group == GROUP || self.is_spooled() && is_passing(stuck)
     }
 
     /// Returns whether events are taken into a spool.
@@ -222,9 +229,27 @@ impl Observed {
         self.spool().is_some()
     }
 
+    /// Returns whether the cluster is not there.
+    fn is_away(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| cluster.away().is_some())
+    }
+
+    /// Returns what is wrong with the cluster as a whole.
+    fn cluster_reasons(&self) -> Vec<String> {
+        let Some(cluster) = &self.cluster else { return Vec::new() };
+        let missing = cluster.missing().into_iter().map(|topic| {
+            format!(
+                "missing: topic {topic} is not in Kafka any more, and what waited in it is gone. \
+                 Stop whoever deletes it and restart this node, which creates it anew; tasks that \
+                 stood on the old one then say how to go on"
+            )
+        });
+        self.away(cluster).into_iter().chain(missing).collect()
+    }
+
     /// Returns since when and why the cluster is not there, and what that means here.
-    fn away(&self) -> Option<String> {
-        let away = self.cluster.as_ref()?.away()?;
+    fn away(&self, cluster: &ClusterLog) -> Option<String> {
+        let away = cluster.away()?;
         let meanwhile = if self.is_spooled() {
             "events are kept in the spool and forwarded when it is there"
         } else {
@@ -241,19 +266,19 @@ impl Observed {
 
     /// Returns what holds up who takes events into a spool all the same.
     fn spool_notes(&self) -> Vec<String> {
-        if let Some(away) = self.away().filter(|_| self.is_spooled()) {
-            // Every forwarder says the same, at greater length.
-            return vec![away];
-        }
+        let is_away = self.is_away();
+        let cluster = self.cluster_reasons().into_iter().filter(|_| self.is_spooled());
         let note = |(group, receiver): &(String, watch::Receiver<TaskStatus>)| {
             let status = receiver.borrow();
             match &status.state {
+                // Every forwarder says the same, at greater length.
+                TaskState::Stuck(stuck) if is_away && is_passing(stuck) => None,
                 TaskState::Stuck(stuck) if self.is_outlasted(group, stuck) => stuck_reason(&status),
                 _ => None,
             }
         };
         let groups = self.group_reasons().into_iter().filter(|_| self.is_spooled());
-        groups.chain(self.grouped_tasks().iter().filter_map(note)).collect()
+        cluster.chain(groups).chain(self.grouped_tasks().iter().filter_map(note)).collect()
     }
 
     fn log_reason(&self) -> Option<String> {
@@ -361,6 +386,11 @@ impl Observed {
         let logs = DeadLetterLogs { log: Some(Arc::clone(&self.log)), spool };
         dead_letters::list(cx, logs, &self.flow, query).await
     }
+}
+
+/// Tells whether what holds a task up may pass by itself.
+fn is_passing(stuck: &Stuck) -> bool {
+    stuck.class == ErrorClass::Transient
 }
 
 /// Returns what a task is stuck or failed at.

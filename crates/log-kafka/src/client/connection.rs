@@ -36,6 +36,8 @@ pub struct Trouble {
 /// The kinds of trouble with a connection, the vague ones first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TroubleKind {
+    /// No connection is left. Said after whatever ended the last one.
+    NoneLeft,
     /// Nobody answers.
     Unreachable,
     /// The broker closes the connection at the first request, as one does that speaks only TLS; or
@@ -120,9 +122,8 @@ fn kind_of(code: Option<Code>, reason: &str) -> Option<TroubleKind> {
         Code::SSL => Some(TroubleKind::Tls),
         // A listener without TLS that does not even answer.
         Code::BrokerTransportFailure if reason.contains("SSL") => Some(TroubleKind::Tls),
-        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve => {
-            Some(TroubleKind::Unreachable)
-        }
+        Code::AllBrokersDown => Some(TroubleKind::NoneLeft),
+        Code::BrokerTransportFailure | Code::Resolve => Some(TroubleKind::Unreachable),
         _ => None,
     }
 }

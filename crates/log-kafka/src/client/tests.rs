@@ -69,6 +69,10 @@ fn a_time_out_is_told_with_what_the_client_said_before() {
     assert!(matches!(told(), Reason::TimedOut { .. }));
     connection.on_error(&ClientError::Global(Code::AllBrokersDown), "1/1 brokers are down");
     assert!(matches!(told(), Reason::Unreachable { .. }));
+    let refused = "127.0.0.1:9092/1: Connect to ipv4#127.0.0.1:9092 failed: Connection refused";
+    connection.on_error(&ClientError::Global(Code::BrokerTransportFailure), refused);
+    connection.on_error(&ClientError::Global(Code::AllBrokersDown), "1/1 brokers are down");
+    assert_eq!(told(), Reason::Unreachable { detail: refused.to_owned() });
     connection.on_error(&ClientError::Global(Code::Authentication), "invalid password");
     connection.on_error(&ClientError::Global(Code::AllBrokersDown), "1/1 brokers are down");
     assert!(matches!(told(), Reason::Login { .. }), "the vague hides the telling");

@@ -293,7 +293,7 @@ impl From<Trouble> for Reason {
     fn from(trouble: Trouble) -> Self {
         let detail = trouble.detail;
         match trouble.kind {
-            TroubleKind::Unreachable => Self::Unreachable { detail },
+            TroubleKind::NoneLeft | TroubleKind::Unreachable => Self::Unreachable { detail },
             TroubleKind::Closed => {
                 Self::Tls { detail: format!("{detail}: the broker may speak only TLS") }
             }

@@ -176,7 +176,8 @@ pub(crate) async fn open(cx: &Context, global: &Global, needs: Needs) -> Result<
             global.data_shown()
         );
         return Err(Failure::message(Code::Unavailable, message).with_hint(
-            "start a node; `tap`, `lag`, `topics` and `dlq` also read Kafka themselves, with -c FILE",
+            "start a node, or wait until the one that starts is ready; `tap`, `lag`, `topics` and \
+             `dlq` also read Kafka themselves, with -c FILE",
         ));
     }
     let source = Source::Journal(open_journal(cx, keeping(), &dir).await?);

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use millstream_runtime::{Clock, Context};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::cli::{Format, Global, RunArgs};
 use crate::command::validate;
 use crate::data_dir::{self, DataDir};
 use crate::exit::{Code, Failure};
-use crate::node::{Drained, Node};
+use crate::node::{Drained, Keeping, Node};
 use crate::output::{say, utc};
 use crate::roles::Roles;
 use crate::signal::Signals;
@@ -99,31 +99,42 @@ fn install_metrics() -> Result<PrometheusHandle, Failure> {
     Ok(handle)
 }
 
-/// Says where the node listens and what to try, once it is ready.
+/// Says where the node listens, what it waits for and what to try.
 fn say_ready(global: &Global, node: &Node) {
     let info = node.info();
+    let (reasons, notes) = node.said();
     if global.log_format == Format::Json {
         let collector = info.collector.map(tracing::field::display);
-        info!(collector, admin = %info.admin, data = %global.data.display(), "ready");
+        let (admin, data) = (info.admin, global.data.display());
+        if reasons.is_empty() {
+            info!(collector, %admin, %data, ?notes, "ready");
+        } else {
+            warn!(collector, %admin, %data, ?reasons, ?notes, "up, not ready yet");
+        }
         return;
     }
+    let ready = if reasons.is_empty() { "ready" } else { "up, not ready yet" };
+    let said: String = reasons.iter().chain(&notes).map(|line| format!("{line}\n")).collect();
+    let admin = info.admin;
+    let health =
+        format!("health, metrics and status on http://{admin} (/readyz, /metrics, /api/v1/status)");
     let Some(collector) = info.collector else {
-        say(&format!(
-            "\nmillstream is ready, without a collector\n\
-             health, metrics and status on http://{} (/readyz, /metrics, /api/v1/status)\n",
-            info.admin
-        ));
+        say(&format!("\nmillstream is {ready}, without a collector\n{health}\n{said}"));
         return;
+    };
+    let data = global.data.display();
+    let keeping = match node.keeping() {
+        Keeping::Here => format!("keeps them in {data}"),
+        Keeping::HereUntilForwarded => format!("keeps them in {data} until Kafka has them"),
+        Keeping::InKafka => "answers when Kafka has them".to_owned(),
     };
     let now = utc(Clock::system().now());
     let event = format!(r#"{{"event":"page_view","user_id":"u1","timestamp":"{now}"}}"#);
     say(&format!(
-        "\nmillstream is ready: takes events on http://{collector}/track, keeps them in {data}\n\
-         health, metrics and status on http://{admin} (/readyz, /metrics, /api/v1/status)\n\n\
+        "\nmillstream is {ready}: takes events on http://{collector}/track, {keeping}\n\
+         {health}\n{said}\n\
          Try:  curl -H 'content-type: application/json' -d '{event}' http://{collector}/track\n      \
          {query} \"SELECT * FROM events LIMIT 5\"\n",
-        admin = info.admin,
-        data = global.data.display(),
         query = global.command("query"),
     ));
 }

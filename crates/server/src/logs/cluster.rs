@@ -64,13 +64,15 @@ pub(crate) struct ClusterLog {
     /// Whether tasks may work on it: its topics are as they should be.
     is_open: AtomicBool,
     away: Mutex<Option<Away>>,
+    /// Topics that were there and are not any more.
+    missing: Mutex<Vec<TopicName>>,
 }
 
 impl ClusterLog {
     /// Names a cluster, and asks nothing of it.
     pub(crate) fn new(config: Config) -> Self {
         let (reached, is_open) = (OnceLock::new(), AtomicBool::new(false));
-        Self { config, reached, is_open, away: Mutex::default() }
+        Self { config, reached, is_open, away: Mutex::default(), missing: Mutex::default() }
     }
 
     /// Reaches the cluster, once; after that it is asked no more.
@@ -105,22 +107,29 @@ impl ClusterLog {
         *self.away.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Returns whether tasks may work on it.
-    pub(crate) fn is_open(&self) -> bool {
-        self.is_open.load(Ordering::Acquire)
-    }
-
     /// Returns why tasks cannot work on it yet, or why it does not answer any more.
     pub(crate) fn away(&self) -> Option<Away> {
         self.away.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes which topics that were there are not any more.
+    pub(crate) fn note_missing(&self, topics: Vec<TopicName>) {
+        *self.missing.lock().unwrap_or_else(PoisonError::into_inner) = topics;
+    }
+
+    /// Returns which topics that were there are not any more, when it was last looked.
+    pub(crate) fn missing(&self) -> Vec<TopicName> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns the log, once tasks may work on it.
+    pub(crate) fn opened(&self) -> Option<&KafkaLog> {
+        self.reached.get().filter(|_| self.is_open.load(Ordering::Acquire))
+    }
+
     /// Returns the log, or the error of every call before it is there.
     fn log(&self) -> Result<&KafkaLog, io::Error> {
-        match self.reached.get().filter(|_| self.is_open()) {
-            Some(log) => Ok(log),
-            None => Err(self.refusal()),
-        }
+        self.opened().ok_or_else(|| self.refusal())
     }
 
     fn refusal(&self) -> io::Error {

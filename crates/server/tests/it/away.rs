@@ -1,5 +1,5 @@
-//! A node that is started while Kafka is away: it takes events, says so, and forwards them when
-//! Kafka is there.
+//! A node that is started while Kafka is away, or that Kafka leaves: it takes events, says so, and
+//! forwards them when Kafka is there.
 
 use std::path::Path;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use millstream_testkit::kafka::{Cluster, Config, Kafka};
 use serde_json::Value;
 
 use crate::quickstart::{QUICKSTART, kafka_and_lake};
+use crate::refused::tool;
 use crate::sandbox::{Sandbox, TEMPORARY, alone};
 
 /// How long what waits may take to arrive; only a hang takes as long.
@@ -18,8 +19,13 @@ const UNAVAILABLE: i32 = 69;
 
 /// The quickstart on Kafka, which notices soon that nobody answers.
 fn config(cluster: &Cluster, lake: &Path) -> String {
-    let soon = "  request_time_max: 2 s";
-    format!("{QUICKSTART}{}", kafka_and_lake(&cluster.bootstrap(), lake, soon))
+    config_with(cluster, lake, "2 s")
+}
+
+/// The quickstart on Kafka, whose requests may take so long.
+fn config_with(cluster: &Cluster, lake: &Path, request_time_max: &str) -> String {
+    let time_max = format!("  request_time_max: {request_time_max}");
+    format!("{QUICKSTART}{}", kafka_and_lake(&cluster.bootstrap(), lake, &time_max))
 }
 
 /// Posts good events, each of which must be taken.
@@ -137,4 +143,71 @@ fn a_cluster_that_refuses_a_waiting_node_is_shown_with_the_remedy_and_events_are
     let refused = sandbox.run(&[&["run", "-c", config][..], &free].concat());
     assert_eq!(refused.code, 78, "{}", refused.stderr);
     assert!(refused.stderr.contains("2 were asked for"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_node_takes_events_before_a_request_to_a_cluster_that_is_away_has_timed_out() {
+    let _alone = alone();
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let mut cluster = kafka.start(&Config::default()).unwrap();
+    cluster.broker(0).stop().unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    // Longer than anybody waits here for a node that starts.
+    let mut sandbox = Sandbox::with_config(&config_with(&cluster, lake.path(), "300 s"));
+    sandbox.start();
+    post(&sandbox, 0..20);
+    let (status, body) = sandbox.get("/readyz");
+    assert_eq!(status, 200, "events should be sent here: {body}");
+    assert!(body.contains("Kafka is away since") && body.contains("no broker answers"), "{body}");
+    sandbox.wait_until("it says what it does", PATIENCE, |sandbox| {
+        let log = sandbox.log();
+        log.contains("until Kafka has them") && log.contains("away: events are kept in the spool")
+    });
+
+    cluster.start().unwrap();
+    sandbox.wait_until("20 rows", PATIENCE, |sandbox| sandbox.row_count() >= 20);
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
+}
+
+#[test]
+fn a_node_that_kafka_leaves_says_so_once_and_names_a_topic_that_is_gone() {
+    let _alone = alone();
+    let Some(kafka) = Kafka::install().or_skip() else { return };
+    let mut cluster = kafka.start(&Config::default()).unwrap();
+    let lake = tempfile::tempdir().unwrap();
+    let mut sandbox = Sandbox::with_config(&config(&cluster, lake.path()));
+    sandbox.start();
+    post(&sandbox, 0..20);
+    sandbox.wait_until("20 rows", PATIENCE, |sandbox| sandbox.row_count() >= 20);
+
+    cluster.broker(0).stop().unwrap();
+    sandbox.wait_until("it says that Kafka is away", PATIENCE, |sandbox| {
+        sandbox.get("/readyz").1.contains("Kafka is away since")
+    });
+    post(&sandbox, 20..40);
+    let (status, body) = sandbox.get("/readyz");
+    assert_eq!(status, 200, "events should be sent here: {body}");
+    assert_eq!(body.lines().count(), 2, "one line says it for all tasks: {body}");
+    assert!(body.contains("Connection refused"), "what is wrong is not told: {body}");
+    cluster.start().unwrap();
+    sandbox.wait_until("it says that Kafka is there", PATIENCE, |sandbox| {
+        !sandbox.get("/readyz").1.contains("away")
+    });
+    assert_eq!(sandbox.log().matches("kafka is away").count(), 1, "{}", sandbox.log());
+    sandbox.wait_until("40 rows", PATIENCE, |sandbox| sandbox.row_count() >= 40);
+
+    let line = format!("brokers: \"{}\"", cluster.bootstrap());
+    let delete = ["--topic", "events-clean", "--delete"];
+    tool(&kafka, &line, "org.apache.kafka.tools.TopicCommand", &delete);
+    sandbox.wait_until("it names the topic that is gone", PATIENCE, |sandbox| {
+        sandbox.get("/readyz").1.contains("missing: topic events-clean is not in Kafka any more")
+    });
+    let (_, body) = sandbox.get("/readyz");
+    assert_eq!(body.matches("missing: topic").count(), 1, "the others are there: {body}");
+    sandbox.restart();
+    assert!(!sandbox.get("/readyz").1.contains("missing:"), "{}", sandbox.get("/readyz").1);
+    sandbox.wait_until("the sink says how to go on", PATIENCE, |sandbox| {
+        sandbox.get("/readyz").1.contains("millstream tasks reset")
+    });
+    assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 }

@@ -112,7 +112,7 @@ fn create_anew(kafka: &Kafka, line: &str, topic: &str) {
 }
 
 /// Runs a program of Kafka's on the brokers of a configuration's line.
-fn tool(kafka: &Kafka, line: &str, class: &str, arguments: &[&str]) {
+pub(crate) fn tool(kafka: &Kafka, line: &str, class: &str, arguments: &[&str]) {
     let brokers = line.split('"').nth(1).unwrap();
     let mut tool = kafka.tool(class);
     let output = tool.args(["--bootstrap-server", brokers]).args(arguments).output().unwrap();
