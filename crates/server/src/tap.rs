@@ -7,6 +7,9 @@
 //!   partition 2 ─▶ held ─┘                  (a queue of 4)       └─▶ the command itself
 //! ```
 //!
+//! A filter may let nothing through for long, or for ever: now and then, and once where the topic ended
+//! when it began, a tap says how many records it has looked at.
+//!
 //! A tap is no task: it has no position, holds back no retention, and ends when nobody takes its
 //! lines any more. What it holds is bounded, whatever the topic and the reader's pace.
 
@@ -27,7 +30,7 @@ use tokio::sync::mpsc;
 
 pub(crate) use filter::Filter;
 pub(crate) use from::From;
-pub(crate) use line::{Deleted, Line, Row};
+pub(crate) use line::{Deleted, Line, Looked, Place, Row};
 pub(crate) use merge::Stopped;
 pub(crate) use request::{Ask, AskError, Request};
 

@@ -128,6 +128,7 @@ fn show_lines(global: &Global, lines: &[u8]) -> Result<Option<Code>, Failure> {
         match line {
             Line::Record(row) => text::push(&mut out, &row, global.format)?,
             Line::Deleted(deleted) => say(&text::deleted(&deleted)),
+            Line::Looked(looked) => say(&text::looked(looked)),
             Line::End => ended = Some(Ok(Code::Done)),
             Line::Failed(reason) => {
                 ended = Some(Err(Failure::message(Code::TryAgain, format!("tap ended: {reason}"))));

@@ -14,6 +14,8 @@ pub(crate) enum Line {
     Record(Box<Row>),
     /// Records that were deleted before they could be shown.
     Deleted(Deleted),
+    /// How much was looked at, where what is shown does not tell.
+    Looked(Looked),
     /// Nothing more was asked for: the last line.
     End,
     /// The tap cannot go on: the last line.
@@ -31,6 +33,29 @@ pub(crate) struct Deleted {
     pub(crate) start: u64,
     /// The offset after the last.
     pub(crate) end: u64,
+}
+
+/// How far a tap has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Looked {
+    /// The records that were looked at.
+    pub(crate) records: u64,
+    /// Those of them that were shown.
+    pub(crate) shown: u64,
+    /// Where that leaves the tap.
+    pub(crate) place: Place,
+}
+
+/// Where a tap is in its topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    /// On its way to where the topic ended when the tap began.
+    UnderWay,
+    /// There, and it goes on with what comes.
+    Following,
+    /// There, and it ends.
+    End,
 }
 
 /// One record.

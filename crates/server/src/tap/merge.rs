@@ -15,7 +15,7 @@ use millstream_runtime::{Clock, Context};
 use thiserror::Error;
 
 use super::Chunks;
-use super::line::{Deleted, Line, Row};
+use super::line::{Deleted, Line, Looked, Place, Row};
 use super::request::{Request, Until};
 use crate::reading::{each, reader_near};
 
@@ -28,6 +28,9 @@ const FETCH_BYTES_MIN: usize = 16 << 10;
 
 /// How long a tap waits at once: only how often it wakes up.
 const WAIT_MAX: Duration = Duration::from_secs(1);
+
+/// How long a tap looks before it says that it does, as long as it has not been at the end.
+const LOOK_TIME: Duration = Duration::from_secs(10);
 
 /// Why a tap ended before it was done.
 #[derive(Debug, Error)]
@@ -48,6 +51,16 @@ pub(super) struct Merge<'l> {
     since: Option<Timestamp>,
     left: u64,
     fetch_bytes_max: usize,
+    progress: Progress,
+}
+
+/// What was said of how far the tap has come.
+#[derive(Debug)]
+struct Progress {
+    clock: Clock,
+    looked: u64,
+    said_at: Timestamp,
+    was_at_end: bool,
 }
 
 /// One partition.
@@ -57,6 +70,8 @@ struct Source {
     reader: Box<dyn LogReader>,
     /// The next offset that the reader brings.
     next: Offset,
+    /// Where the partition ended when the tap began.
+    known_end: Offset,
     /// Where to end; `None`: nowhere.
     end: Option<Offset>,
     held: VecDeque<OffsetBatch>,
@@ -72,18 +87,22 @@ impl<'l> Merge<'l> {
     ) -> Result<Self, Stopped> {
         let now = clock.now();
         let open = async |partition: TopicPartition| {
+            let known_end = log.bounds(cx, &partition).await?.end.offset;
             let end = match request.until {
                 Until::Forever => None,
-                Until::End => Some(log.bounds(cx, &partition).await?.end.offset),
+                Until::End => Some(known_end),
             };
             let from = request.from.locate(cx, log, &partition, now).await?;
             let (next, reader) = reader_near(cx, log, &partition, from).await?;
-            Ok::<_, ReaderError>(Source { partition, reader, next, end, held: VecDeque::new() })
+            let held = VecDeque::new();
+            Ok::<_, ReaderError>(Source { partition, reader, next, known_end, end, held })
         };
         let sources = each(request.partitions.iter().cloned(), open).await?;
         let fetch_bytes_max = (HELD_BYTES_MAX / sources.len().max(1)).max(FETCH_BYTES_MIN);
         let since = request.from.since(now);
-        Ok(Self { log, sources, since, left: request.limit, fetch_bytes_max })
+        let (clock, left) = (clock.clone(), request.limit);
+        let progress = Progress { clock, looked: 0, said_at: now, was_at_end: false };
+        Ok(Self { log, sources, since, left, fetch_bytes_max, progress })
     }
 
     /// Writes lines until the end, the limit, or until nobody takes them.
@@ -96,6 +115,7 @@ impl<'l> Merge<'l> {
         while self.left > 0 {
             self.refill(cx, out).await?;
             if self.sources.iter().all(|source| source.held.is_empty()) {
+                self.say_at_end(request, out);
                 out.flush().await?;
                 if self.sources.iter().all(Source::is_done) {
                     return Ok(());
@@ -104,10 +124,43 @@ impl<'l> Merge<'l> {
                 continue;
             }
             self.show(request, out).await?;
+            self.say_under_way(request, out);
             // A filter may let nothing through for long: this is where it is seen who has gone.
             out.flush().await?;
         }
         out.flush().await
+    }
+
+    /// Says once how much was looked at where the topic ended when the tap began, if what was shown
+    /// does not tell.
+    fn say_at_end(&mut self, request: &Request, out: &mut Chunks) {
+        let is_there = self.sources.iter().all(|source| source.next >= source.known_end);
+        if !is_there || std::mem::replace(&mut self.progress.was_at_end, true) {
+            return;
+        }
+        let is_empty = request.until == Until::End && self.left == request.limit;
+        if request.filter.is_some() || is_empty {
+            let place = match request.until {
+                Until::End => Place::End,
+                Until::Forever => Place::Following,
+            };
+            self.say(place, request, out);
+        }
+    }
+
+    /// Says how much was looked at when the end is still far.
+    fn say_under_way(&mut self, request: &Request, out: &mut Chunks) {
+        let now = self.progress.clock.now();
+        let is_due = now.saturating_since(self.progress.said_at) >= LOOK_TIME;
+        if is_due && request.filter.is_some() && !self.progress.was_at_end {
+            self.progress.said_at = now;
+            self.say(Place::UnderWay, request, out);
+        }
+    }
+
+    fn say(&self, place: Place, request: &Request, out: &mut Chunks) {
+        let (records, shown) = (self.progress.looked, request.limit - self.left);
+        out.push(&Line::Looked(Looked { records, shown, place }));
     }
 
     /// Fetches what is there of each partition of which nothing is held.
@@ -162,6 +215,7 @@ impl<'l> Merge<'l> {
                 return Ok(());
             };
             let is_wanted = self.since.is_none_or(|since| accepted >= since);
+            self.progress.looked += u64::from(is_wanted);
             if let Some(row) = source.pop(|record| {
                 is_wanted && request.filter.as_ref().is_none_or(|filter| filter.matches(record))
             }) {

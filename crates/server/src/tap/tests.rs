@@ -39,13 +39,19 @@ impl Fixture {
 
     /// Reads a tap to its end and returns the values that it showed.
     async fn values(&self, ask: Ask) -> Vec<String> {
+        self.to_end(ask).await.0
+    }
+
+    /// Reads a tap to its end and returns the values that it showed, and how much it looked at.
+    async fn to_end(&self, ask: Ask) -> (Vec<String>, Vec<Looked>) {
         let mut chunks = self.start(ask).await;
-        let mut values = Vec::new();
+        let (mut values, mut looked) = (Vec::new(), Vec::new());
         while let Some(chunk) = chunks.next().await {
             for line in chunk.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
                 match serde_json::from_slice(line).unwrap() {
                     Line::Record(row) => values.push(row.value_text().unwrap().to_owned()),
-                    Line::End => return values,
+                    Line::Looked(it) => looked.push(it),
+                    Line::End => return (values, looked),
                     other => panic!("{other:?}"),
                 }
             }
@@ -138,6 +144,31 @@ async fn a_filter_chooses_and_counts_towards_the_limit() {
             r#"{"event":"purchase","n":20}"#,
         ]
     );
+}
+
+#[tokio::test]
+async fn a_tap_that_shows_nothing_says_at_the_end_how_much_it_looked_at() {
+    let log = Fixture::new(2).await;
+    let looked = |records, shown, place| Looked { records, shown, place };
+    let nothing = log.to_end(ask("beginning")).await;
+    assert_eq!(nothing, (Vec::new(), vec![looked(0, 0, Place::End)]), "an empty topic");
+    for at in 0..20 {
+        log.append(at % 2, i64::from(at), &format!("{at:02}")).await;
+    }
+    let filtered = |filter: &str, from: &str| Ask { filter: Some(filter.to_owned()), ..ask(from) };
+    let found = log.to_end(filtered("none", "beginning")).await;
+    assert_eq!(found, (Vec::new(), vec![looked(20, 0, Place::End)]));
+    let (values, said) = log.to_end(filtered("19", "beginning")).await;
+    assert_eq!((values.len(), said), (1, vec![looked(20, 1, Place::End)]));
+    let (values, said) = log.to_end(ask("beginning")).await;
+    assert_eq!((values.len(), said), (20, Vec::new()), "what is shown tells");
+
+    // One that waits says it when it begins to.
+    let ask = Ask { follow: Some(true), ..filtered("none", "beginning") };
+    let chunk = log.start(ask).await.next().await.unwrap();
+    let line: Line = serde_json::from_slice(&chunk).unwrap();
+    let Line::Looked(said) = line else { panic!("{line:?}") };
+    assert_eq!(said, looked(20, 0, Place::Following));
 }
 
 #[tokio::test]

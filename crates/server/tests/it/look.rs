@@ -112,6 +112,10 @@ fn a_tap_follows_what_comes_and_filters_it() {
     let all = tapped(&sandbox, &["events", "--from", "1d", "--limit", "3"]);
     let ids: Vec<_> = all.iter().map(|row| row["value"]["message_id"].clone()).collect();
     assert_eq!(ids, ["0", "1", "2"]);
+    let none = sandbox.run(&["tap", "events", "--filter", "event=refund"]);
+    assert_eq!((none.code, none.stdout.as_str()), (0, ""), "{}", none.stderr);
+    let said = "at the end: 5 records looked at, 0 shown";
+    assert!(none.stderr.contains(said), "{}", none.stderr);
     let text = sandbox.run(&["tap", "events", "--limit", "1"]);
     assert!(text.stdout.contains(" key=0 request="), "{}", text.stdout);
     assert!(text.stderr.contains("no node runs"), "{}", text.stderr);

@@ -4,8 +4,8 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use crate::cli::Format;
 use crate::exit::{Code, Failure};
-use crate::output::one_line;
-use crate::tap::{Deleted, Row};
+use crate::output::{one_line, thousands};
+use crate::tap::{Deleted, Looked, Place, Row};
 
 /// How much of a value is shown to people.
 const VALUE_CHARS_MAX: usize = 500;
@@ -46,6 +46,17 @@ fn push_text(out: &mut String, row: &Row) {
     match row.value_text() {
         Some(value) => out.push_str(&one_line(value, VALUE_CHARS_MAX)),
         None => out.push_str("(tombstone)"),
+    }
+}
+
+/// Says how far the tap has come.
+pub(super) fn looked(looked: Looked) -> String {
+    let (records, shown) = (thousands(looked.records), thousands(looked.shown));
+    let so_far = format!("{records} records looked at, {shown} shown");
+    match looked.place {
+        Place::UnderWay => format!("looking: {so_far} so far"),
+        Place::Following => format!("at the end: {so_far}; waiting for more"),
+        Place::End => format!("at the end: {so_far}"),
     }
 }
 
