@@ -20,7 +20,7 @@ use iceberg::spec::{DataFile, TableMetadataBuilder};
 use millstream_model::{LogPosition, Offset, PartitionId, Timestamp, TopicName};
 use millstream_runtime::crash_point::crash_point;
 use millstream_runtime::{Context, Rng};
-use tracing::{info, warn};
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::error::Clash;
@@ -215,7 +215,8 @@ impl Committer {
                 return Ok(Committed { id, map, conflicts: attempt });
             }
             self.manifests.forget_current();
-            info!(table = %self.table, attempt, "another writer committed first, rebuilding");
+            // Workers that share a table do that all the time.
+            debug!(table = %self.table, attempt, "another writer committed first, rebuilding");
         }
         Err(LakeError::Conflict { table: self.table.clone(), attempts: ATTEMPTS_MAX })
     }

@@ -149,7 +149,8 @@ impl KafkaAdmin {
             let new = NewTopic { name: &kafka_name, partitions, replication, config: &config };
             cluster.create_topic_blocking(&new)
         };
-        call::run(cx, TaskKind("kafka_create_topic"), create).await?;
+        call::run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_create_topic"), create)
+            .await?;
         let deadline = Instant::now() + self.cluster.config.request_time_max;
         loop {
             // The brokers learn of a new topic one after the other.
@@ -221,7 +222,7 @@ impl KafkaAdmin {
     ) -> Result<T, AdminError> {
         let deadline = Instant::now() + self.cluster.config.request_time_max;
         loop {
-            match call::run(cx, kind, ask.clone()).await {
+            match call::run(cx, self.cluster.config.hang_time_max(), kind, ask.clone()).await {
                 Err(CallError::Kafka(error))
                     if error.code() == Some(Code::UnknownTopicOrPartition)
                         && Instant::now() < deadline =>
@@ -251,7 +252,8 @@ impl KafkaAdmin {
             let done = delete_records(cluster.native(), &list, cluster.config.request_time_max);
             cluster.outcome(during, done)
         };
-        Ok(call::run(cx, TaskKind("kafka_trim"), delete).await?)
+        Ok(call::run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_trim"), delete)
+            .await?)
     }
 }
 

@@ -85,10 +85,10 @@ impl Cluster {
         let reaper = Reaper::start().map_err(|error| {
             KafkaError::found(REACHING, Reason::Other { detail: error.to_string() })
         })?;
-        let time_max = config.request_time_max;
+        let (time_max, hang_time_max) = (config.request_time_max, config.hang_time_max());
         let (asking, memory) = (admin.clone(), Arc::clone(&connection));
         let ask = move || cluster_id(asking.client(), &memory, time_max);
-        let asked = call::run(cx, TaskKind("kafka_connect"), ask).await;
+        let asked = call::run(cx, hang_time_max, TaskKind("kafka_connect"), ask).await;
         let log_id = asked.map_err(|error| unanswered(error, &connection))?;
         let cluster = Arc::new(Self {
             config,

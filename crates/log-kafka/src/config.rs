@@ -10,6 +10,10 @@ use std::time::Duration;
 use millstream_model::ByteSize;
 use thiserror::Error;
 
+/// How long a transaction that its owner left may stay open beyond its time-out: the broker looks
+/// for those every ten seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+pub(crate) const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How to reach Kafka, and the limits of what we ask of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
@@ -165,6 +169,18 @@ impl Config {
     /// Returns after how long Kafka ends a transaction of ours by itself.
     pub fn transaction_timeout(&self) -> Duration {
         self.transaction_time_max * 2
+    }
+
+    /// Returns how long a stranger's transaction may hold back what is read of topics that several
+    /// tasks write: it may have to time out first.
+    pub(crate) fn held_time_max(&self) -> Duration {
+        self.transaction_timeout() + TRANSACTION_CLEANUP_INTERVAL + self.request_time_max
+    }
+
+    /// Returns after how long a call counts as hung inside librdkafka: twice what the longest one
+    /// of all takes by its own limits.
+    pub(crate) fn hang_time_max(&self) -> Duration {
+        self.held_time_max() * 2
     }
 
     /// Returns the time between two signs of life of a group's member, each of which also asks

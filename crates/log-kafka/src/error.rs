@@ -64,8 +64,8 @@ impl KafkaError {
     }
 }
 
-/// Tells whether one error of a chain says that no broker answers now, and nothing else: not that
-/// brokers refuse us. The errors of the log's contract that hold one of ours are looked into.
+/// Tells whether one error of a chain says that no broker answers now who could, and nothing else:
+/// not that brokers refuse us. The errors of the log's contract that hold one of ours are looked into.
 pub fn is_away(error: &(dyn std::error::Error + 'static)) -> bool {
     let called = || match error.downcast_ref::<CallError>()? {
         CallError::Kafka(error) => Some(error),
@@ -97,6 +97,9 @@ pub(crate) fn is_moving(code: RDKafkaErrorCode) -> bool {
             // One of broker and client has heard of the newest leader, and the other has not.
             | Code::FencedLeaderEpoch
             | Code::UnknownLeaderEpoch
+            // What librdkafka's administrator says of a partition without a leader to ask: also of
+            // one whose topic is gone.
+            | Code::NoEnt
     )
 }
 

@@ -11,6 +11,7 @@ const TRANSACTION_DURATION: &str = "millstream_log_kafka_transaction_duration_se
 const FAILED_TRANSACTIONS: &str = "millstream_log_kafka_failed_transactions_total";
 const COMPLETED_TRANSACTIONS: &str = "millstream_log_kafka_completed_transactions_total";
 const HUNG_WRITERS: &str = "millstream_log_kafka_hung_writers_total";
+const HUNG_CALLS: &str = "millstream_log_kafka_hung_calls_total";
 const ENDING_CLIENTS: &str = "millstream_log_kafka_ending_clients";
 const FAILED_MEMBERS: &str = "millstream_log_kafka_failed_members_total";
 
@@ -44,6 +45,7 @@ pub fn describe() {
         "Transactions that Kafka had committed in part, completed when opened"
     );
     describe_counter!(HUNG_WRITERS, Unit::Count, "Writers given up: a call into librdkafka hangs");
+    describe_counter!(HUNG_CALLS, Unit::Count, "Other calls into librdkafka that hang, given up");
     describe_gauge!(ENDING_CLIENTS, Unit::Count, "Clients of Kafka that wait for their end");
     describe_counter!(FAILED_MEMBERS, Unit::Count, "Group members that failed and joined again");
 }
@@ -66,6 +68,10 @@ pub(crate) fn completed() {
 
 pub(crate) fn writer_hung() {
     counter!(HUNG_WRITERS).increment(1);
+}
+
+pub(crate) fn call_hung() {
+    counter!(HUNG_CALLS).increment(1);
 }
 
 pub(crate) fn member_failed() {

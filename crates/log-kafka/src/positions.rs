@@ -56,10 +56,6 @@ const COORDINATOR_PAUSE: Duration = Duration::from_millis(50);
 /// not hold up the tasks of other partitions, and a start must not make clients without bound.
 const READS_MAX: usize = 4;
 
-/// How long a transaction that its owner left may stay open beyond its time-out: the broker looks
-/// for those every ten seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
-const TRANSACTION_CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
-
 /// Where the tasks of one cluster stand.
 #[derive(Debug)]
 pub(crate) struct Positions {
@@ -99,8 +95,7 @@ impl Positions {
 
     /// Returns how long reading may take: a stranger's transaction may have to time out first.
     pub(crate) fn time_max(&self) -> Duration {
-        let config = &self.cluster.config;
-        config.transaction_timeout() + TRANSACTION_CLEANUP_INTERVAL + config.request_time_max
+        self.cluster.config.held_time_max()
     }
 
     /// Reads what is committed of one task, all that was committed before this call included.
@@ -199,7 +194,7 @@ impl Positions {
             }
             Ok(answer)
         };
-        run(cx, TaskKind("kafka_positions"), work).await
+        run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_positions"), work).await
     }
 
     /// Returns when a read gives up: earlier than the caller, so that it hears why.
@@ -243,7 +238,7 @@ impl Positions {
             let offsets = offsets.map_err(failed)?;
             Ok(GroupOffsets { group: Arc::new(Group { name: group, metadata }), offsets })
         };
-        run(cx, TaskKind("kafka_group_offsets"), work).await
+        run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_group_offsets"), work).await
     }
 }
 

@@ -111,7 +111,9 @@ impl KafkaReader {
             purpose,
         };
         let make = move || making.make(place);
-        let consumer = call::run(cx, TaskKind("kafka_reader_start"), make).await?;
+        let consumer =
+            call::run(cx, cluster.config.hang_time_max(), TaskKind("kafka_reader_start"), make)
+                .await?;
         Ok(Self {
             cluster: Arc::clone(cluster),
             consumer: Some(consumer),

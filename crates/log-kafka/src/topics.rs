@@ -75,7 +75,8 @@ impl Cluster {
         let asked = Instant::now();
         let (cluster, name) = (Arc::clone(self), self.names.topic(topic));
         let ask = move || cluster.describe_blocking(&name, cluster.config.request_time_max);
-        let found = call::run(cx, TaskKind("kafka_describe"), ask).await?;
+        let found =
+            call::run(cx, self.config.hang_time_max(), TaskKind("kafka_describe"), ask).await?;
         self.topics.learn(topic.clone(), asked, found.clone());
         Ok(found)
     }
@@ -108,7 +109,7 @@ impl Cluster {
         }
         let cluster = Arc::clone(self);
         let ask = move || cluster.missing_blocking(topics);
-        call::run(cx, TaskKind("kafka_look"), ask).await
+        call::run(cx, self.config.hang_time_max(), TaskKind("kafka_look"), ask).await
     }
 
     fn missing_blocking(&self, topics: Vec<TopicName>) -> Result<Vec<TopicName>, KafkaError> {
@@ -149,7 +150,7 @@ impl Cluster {
     ) -> Result<BTreeMap<TopicName, TopicDescription>, CallError> {
         let cluster = Arc::clone(self);
         let ask = move || cluster.describe_all_blocking();
-        call::run(cx, TaskKind("kafka_describe"), ask).await
+        call::run(cx, self.config.hang_time_max(), TaskKind("kafka_describe"), ask).await
     }
 
     fn describe_all_blocking(&self) -> Result<BTreeMap<TopicName, TopicDescription>, KafkaError> {

@@ -102,7 +102,8 @@ pub enum PositionRefused {
     #[error(
         "the last transaction of task {task} was committed in some partitions only, and {place} no \
          longer has the rest of it: compare with `millstream reconcile --deep`, then choose where to \
-         go on with `millstream tasks reset`"
+         go on with `millstream tasks reset`, for a task of the spool with \
+         `millstream spool replay --accept-loss`"
     )]
     Torn {
         /// The task.

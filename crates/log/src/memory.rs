@@ -185,6 +185,12 @@ impl MemoryLog {
         self.shared.change(|state| state.tasks.release(task));
     }
 
+    /// Lets a task's last transaction count as committed in part, with the rest of it gone, as it
+    /// may happen to a log whose coordinator was killed.
+    pub fn tear(&self, task: &millstream_model::TaskId) {
+        self.shared.change(|state| state.tasks.tear(task));
+    }
+
     /// Returns a copy of what is durable as a log opened anew, under a new incarnation; this one
     /// goes on as if nothing happened. Opened later, the copy is a restored backup.
     pub fn backup(&self) -> Self {

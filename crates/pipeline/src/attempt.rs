@@ -53,7 +53,7 @@ impl Attempts {
             reporter.stuck(failure);
         } else {
             tracing::info!(step = %failure.step, class = %failure.class(), reason = %failure.reason,
-                "task reopens");
+                "task opens again where it last committed");
             reporter.set(TaskState::Opening);
         }
         cx.sleep(self.spread(failure.wait_min())).await?;

@@ -47,10 +47,10 @@ pub(crate) enum ClientError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The node answered with an error.
-    #[error("{uri} answered {status}: {body}")]
+    #[error("{body} (status {status} of the node at {node})")]
     Refused {
-        /// What was asked.
-        uri: String,
+        /// The node's address.
+        node: String,
         /// The status.
         status: StatusCode,
         /// The beginning of the body.
@@ -123,10 +123,10 @@ impl Client {
         let request = Request::get(uri.clone()).body(Full::default());
         let request = request.expect("a method and a checked URI make a request");
         let answer = self.send(cx, request).await?;
-        let uri = uri.to_string();
         if !answer.status.is_success() {
-            return Err(refused(uri, answer.status, &answer.body));
+            return Err(refused(admin, answer.status, &answer.body));
         }
+        let uri = uri.to_string();
         serde_json::from_slice(&answer.body).map_err(|source| ClientError::Answer { uri, source })
     }
 
@@ -153,7 +153,7 @@ impl Client {
         let body = cx.run(Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
         let body = body.map_err(|source| ClientError::Cancelled { uri: uri.clone(), source })?;
         let body = body.map_err(|source| ClientError::BrokenOff { uri: uri.clone(), source })?;
-        Err(refused(uri, head.status, &body.to_bytes()))
+        Err(refused(admin, head.status, &body.to_bytes()))
     }
 
     /// Posts JSON and returns the answer, whatever its status.
@@ -217,13 +217,13 @@ fn unanswered(uri: &str, source: hyper_util::client::legacy::Error) -> ClientErr
     }
 }
 
-fn refused(uri: String, status: StatusCode, body: &[u8]) -> ClientError {
+fn refused(node: SocketAddr, status: StatusCode, body: &[u8]) -> ClientError {
     // A problem as RFC 9457 has it says in `detail` what is for people.
     let problem: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem["detail"].as_str());
     let text = detail.map_or_else(|| String::from_utf8_lossy(body).into_owned(), str::to_owned);
     let body = text.chars().take(TEXT_CHARS_MAX).collect();
-    ClientError::Refused { uri, status, body }
+    ClientError::Refused { node: node.to_string(), status, body }
 }
 
 impl ClientError {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use millstream_model::ErrorClass;
+use millstream_runtime::Cancelled;
 
 use crate::cli::Format;
 
@@ -107,9 +108,11 @@ impl Failure {
         Self { hint: Some(hint.into()), ..self }
     }
 
-    /// Tells whether a cluster does not answer, so that waiting may be all it takes.
-    pub(crate) fn is_away(&self) -> bool {
-        self.error.chain().any(millstream_log_kafka::is_away)
+    /// Tells whether a cluster does not answer, or not in time, so that waiting may be all it takes.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.error
+            .chain()
+            .any(|cause| millstream_log_kafka::is_away(cause) || cause.is::<Cancelled>())
     }
 
     /// Returns the exit code.

@@ -6,7 +6,8 @@
 //!
 //! A node makes the first attempt while it opens. When it fails because no broker answers, the node
 //! goes on without tasks, a collector takes events into its spool, and the attempts go on beside it.
-//! A collector with a spool does not wait long for that answer: it can take events without it. What the cluster *refuses* at the first attempt (a password, a topic of another shape) ends the
+//! A collector with a spool does not wait long for that answer: it can take events without it. What
+//! the cluster *refuses* at the first attempt (a password, a topic of another shape) ends the
 //! start, for then nothing was promised yet. Later it is only shown: events are being taken, and
 //! a person must look.
 
@@ -44,6 +45,9 @@ const REACH_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long the first one may take where events could be taken meanwhile.
 const FIRST_REACH_TIME_MAX: Duration = Duration::from_secs(3);
 
+/// How long all of the first attempt may take there.
+const FIRST_TIME_MAX: Duration = Duration::from_secs(10);
+
 /// The pauses between attempts: what comes back is found within seconds.
 const PAUSES: retry::Settings =
     retry::Settings { initial: Duration::from_millis(500), ceiling: Duration::from_secs(10) };
@@ -71,8 +75,10 @@ pub(crate) struct Joining {
 impl Joining {
     /// Makes the attempt for which the start of a node waits.
     pub(crate) async fn attempt_first(&self, cx: &Context) -> Result<Workers, Failure> {
-        let is_spooled = self.logs.is_spooled();
-        self.attempt(cx, if is_spooled { FIRST_REACH_TIME_MAX } else { REACH_TIME_MAX }).await
+        if !self.logs.is_spooled() {
+            return self.attempt(cx, REACH_TIME_MAX).await;
+        }
+        self.attempt(&cx.with_timeout(FIRST_TIME_MAX), FIRST_REACH_TIME_MAX).await
     }
 
     /// Does all of it once. Done again after an error, it finds done what was done.
@@ -105,7 +111,7 @@ impl Joining {
     pub(crate) fn note_away(&self, failure: &Failure) {
         let Some(cluster) = self.logs.cluster() else { return };
         let before = cluster.away();
-        let (is_refused, reason) = (!failure.is_away(), failure.to_string());
+        let (is_refused, reason) = (!failure.may_pass(), failure.to_string());
         let since = Clock::system().now();
         cluster.note_away(Away { since, is_refused, reason: reason.clone() });
         // Once for each cause, not for each attempt.

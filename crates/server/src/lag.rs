@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use millstream_log::{AdminError, Log, PositionRefused, ReaderError};
+use millstream_log::{AdminError, Log, PositionRefused, ReaderError, check};
 use millstream_model::{Classify, ErrorClass, LogPosition, Offset, TaskId, TopicPartition};
 use millstream_pipeline::spool::local_task;
 use millstream_runtime::task::TaskError;
@@ -215,7 +215,7 @@ async fn behind(cx: &Context, subject: &Subject, clock: &Clock) -> Result<Behind
     let bounds = log.bounds(cx, input).await?;
     let end = bounds.end.offset;
     let (from, problem) = match committed.consumed.get(input) {
-        Some(next) => (*next, None),
+        Some(next) => (*next, check::position(input, next, &bounds).err()),
         // A task that is new begins with the first record there is.
         None if !committed.began => (bounds.start, None),
         None => {

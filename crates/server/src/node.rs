@@ -125,7 +125,7 @@ impl Node {
         let joining = prepare(cx, config, roles, &data, &logs).await?;
         let (joined, late) = match joining.attempt_first(cx).await {
             Ok(workers) => (workers, None),
-            Err(failure) if failure.is_away() => {
+            Err(failure) if failure.may_pass() && !cx.is_cancelled() => {
                 joining.note_away(&failure);
                 (Workers::new(), Some(joining.clone()))
             }
@@ -271,7 +271,9 @@ fn watcher(
         });
     };
     // Elsewhere a position holds back nothing; there the log itself may go away.
-    let topics = config.topics.iter().map(|topic| topic.name.value.clone()).collect();
+    let changelogs = config.pipelines.iter().filter_map(|pipeline| pipeline.changelog());
+    let topics = config.topics.iter().map(|topic| topic.name.value.clone()).chain(changelogs);
+    let topics = topics.collect();
     let watch = Watch { cluster, topics, meanwhile };
     Part::start(cx, TaskKind("reachable"), |cx| watch.run(cx))
 }

@@ -70,12 +70,24 @@ impl Step {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { task, input, why, stood, to, .. } = self;
-        write!(f, "{task}: {input} from offset {}, ", to.offset)?;
-        match stood {
-            Some(stood) => write!(f, "stood at {}", stood.offset)?,
-            None => f.write_str("where it stood is gone")?,
+        let (skipped, again) = (self.skipped(), self.again());
+        write!(f, "{task}: goes on in {input} at offset {}, ", to.offset)?;
+        match (stood, self.stood_here()) {
+            (Some(_), Some(stood)) => {
+                write!(f, "stood at {stood}: {skipped} offsets skipped, {again} read again")?;
+            }
+            (Some(stood), None) => write!(
+                f,
+                "stood at {} of what was there before: {skipped} offsets skipped",
+                stood.offset
+            )?,
+            (None, _) => write!(
+                f,
+                "where it stood is gone: {skipped} offsets skipped, how many are read again is not \
+                 known"
+            )?,
         }
-        write!(f, "; {} skipped, {} read again\n  {why}", self.skipped(), self.again())
+        write!(f, "\n  refused until now: {why}")
     }
 }
 

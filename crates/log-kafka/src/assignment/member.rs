@@ -280,7 +280,8 @@ impl Group {
 
     /// Tells the worker; waits while it has too many changes to deal with.
     fn tell(&self, event: AssignmentEvent) {
-        tracing::info!(group = self.settings.group, ?event, "the group's assignment changes");
+        // The worker says it where it happens.
+        tracing::debug!(group = self.settings.group, ?event, "the group's assignment changes");
         if self.events.blocking_send(event).is_err() {
             // Nobody listens any more: the assignment was dropped.
             self.handover.stop();

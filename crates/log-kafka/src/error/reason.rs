@@ -47,6 +47,15 @@ pub enum Reason {
         /// What the client said.
         detail: String,
     },
+    /// A partition has no leader, or nobody knows which.
+    #[error(
+        "a partition has no leader now ({detail}); bring back the brokers that have it; it is tried \
+         again"
+    )]
+    NoLeader {
+        /// What the client said.
+        detail: String,
+    },
     /// A record or batch is larger than the topic takes.
     #[error(
         "larger than the topic takes ({detail}); raise its max.message.bytes, or lower kafka.record_bytes_max"
@@ -197,11 +206,10 @@ impl Reason {
         match code {
             Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Self::TooLarge { detail },
             Code::InvalidTimestamp => Self::Time { detail },
-            // The last is what librdkafka's administrator says of a partition without a leader to ask.
-            Code::UnknownTopic
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownPartition
-            | Code::NoEnt => Self::UnknownTopic { detail },
+            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+                Self::UnknownTopic { detail }
+            }
+            code if super::is_moving(code) => Self::NoLeader { detail },
             Code::TopicAuthorizationFailed => Self::NotPermitted { lacks: Right::Topics, detail },
             Code::GroupAuthorizationFailed => Self::NotPermitted { lacks: Right::Groups, detail },
             Code::ClusterAuthorizationFailed => {
@@ -249,11 +257,15 @@ impl Reason {
         }
     }
 
-    /// Tells whether nobody answers: the cluster may come back by itself.
+    /// Tells whether nobody answers who could: that may come back by itself.
     pub(super) fn is_away(&self) -> bool {
         matches!(
             self,
-            Self::Unreachable { .. } | Self::CoordinatorAway { .. } | Self::TimedOut { .. }
+            Self::Unreachable { .. }
+                | Self::CoordinatorAway { .. }
+                | Self::TimedOut { .. }
+                | Self::NoLeader { .. }
+                | Self::TooFewReplicas { .. }
         )
     }
 
@@ -265,7 +277,7 @@ impl Reason {
             Self::TransactionTime { .. } | Self::Replication { .. } => io::ErrorKind::InvalidInput,
             Self::TooFewReplicas { .. } => io::ErrorKind::NotConnected,
             Self::Unreachable { .. } => io::ErrorKind::NotConnected,
-            Self::CoordinatorAway { .. } => io::ErrorKind::NotConnected,
+            Self::CoordinatorAway { .. } | Self::NoLeader { .. } => io::ErrorKind::NotConnected,
             Self::UnknownTopic { .. } => io::ErrorKind::NotFound,
             Self::TooLarge { .. } => io::ErrorKind::FileTooLarge,
             Self::TimedOut { .. } | Self::NeverEnds { .. } => io::ErrorKind::TimedOut,

@@ -124,6 +124,7 @@ impl Last<'_> {
             Patience::Spent => Instant::now() + self.tasks.cluster.config.request_time_max,
         };
         let (cluster, ends) = (self.tasks.cluster.clone(), ends.to_vec());
+        let hang_time_max = cluster.config.hang_time_max();
         let permit = positions.permit(cx).await?;
         let look = move || {
             let _permit = permit;
@@ -137,7 +138,7 @@ impl Last<'_> {
                 }
             }
         };
-        Ok(run(cx, TaskKind("kafka_outcomes"), look).await?)
+        Ok(run(cx, hang_time_max, TaskKind("kafka_outcomes"), look).await?)
     }
 
     /// Finds out what became of the transaction's offsets.
@@ -165,13 +166,13 @@ impl Last<'_> {
         stood: Vec<Stood>,
     ) -> Result<Result<Batch, Missing>, OpenError> {
         let (cluster, positions) = (self.tasks.cluster.clone(), &self.tasks.positions);
-        let deadline = positions.deadline(cx);
+        let (deadline, hang_time_max) = (positions.deadline(cx), cluster.config.hang_time_max());
         let permit = positions.permit(cx).await?;
         let read = move || {
             let _permit = permit;
             read_back(&cluster, &missing, deadline)
         };
-        let copies = match run(cx, TaskKind("kafka_read_back"), read).await? {
+        let copies = match run(cx, hang_time_max, TaskKind("kafka_read_back"), read).await? {
             Ok(copies) => copies,
             Err(missing) => return Ok(Err(missing)),
         };

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use crate::client::{Connection, Isolation, Observer};
 use crate::cluster::Cluster;
-use crate::error::{KafkaError, Reason, is_moving, is_passing, time_left};
+use crate::error::{KafkaError, Reason, is_passing, time_left};
 use crate::ffi::admin::list_offsets;
 use crate::positions::Missed;
 use crate::positions::manifest::{Written, crc_of};
@@ -22,6 +22,9 @@ pub(super) const LOOKING: &str = "look what became of the last transaction";
 
 /// How long one poll waits for records.
 const POLL: Duration = Duration::from_millis(20);
+
+/// How long is waited before it is asked again whether records are there.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// How a transaction ended in one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +64,48 @@ struct Looker<'a> {
     consumer: BaseConsumer<Observer>,
     connection: std::sync::Arc<Connection>,
     deadline: Instant,
+}
+
+/// What one look at a partition showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// It reaches as far as the records.
+    There,
+    /// It begins behind them: they were deleted.
+    Deleted,
+    /// It ends before them, or its topic is gone; or so says a broker that has just started, which
+    /// may not know of a topic, or of its last records.
+    NotThere,
+    /// Nobody can tell now.
+    NoLeader,
+}
+
+/// Believes that records are not there only when that was said for a time, and nothing else.
+struct Doubt {
+    time_max: Duration,
+    since: Option<Instant>,
+}
+
+impl Doubt {
+    fn new(time_max: Duration) -> Self {
+        Self { time_max, since: None }
+    }
+
+    /// Returns whether the records are there; `None` while that is in doubt.
+    fn judge(&mut self, seen: Seen, now: Instant) -> Option<bool> {
+        match seen {
+            Seen::There => return Some(true),
+            Seen::Deleted => return Some(false),
+            Seen::NoLeader => self.since = None,
+            Seen::NotThere => {
+                let since = *self.since.get_or_insert(now);
+                if now.duration_since(since) >= self.time_max {
+                    return Some(false);
+                }
+            }
+        }
+        None
+    }
 }
 
 /// Says of each range what became of its last record; of each partition there is one range.
@@ -114,12 +159,9 @@ impl<'a> Looker<'a> {
     fn outcomes(&self, ranges: &[Written]) -> Result<Vec<Outcome>, Unsettled> {
         let mut found: BTreeMap<Place, Outcome> = BTreeMap::new();
         let mut waiting: BTreeMap<Place, &Written> = BTreeMap::new();
-        for range in ranges {
-            let place = (range.topic.clone(), range.partition);
-            match self.is_there(range)? {
-                true => drop(waiting.insert(place, range)),
-                false => drop(found.insert(place, Outcome::Gone)),
-            }
+        // Of the others nothing is found: they are gone.
+        for range in self.standing(ranges)? {
+            waiting.insert((range.topic.clone(), range.partition), range);
         }
         self.assign(waiting.values().map(|range| (*range, range.last)))?;
         while !waiting.is_empty() {
@@ -157,32 +199,48 @@ impl<'a> Looker<'a> {
         Ok(passed.map(|(place, _)| place.clone()).collect())
     }
 
-    /// Tells whether a partition still has records as far as the range reaches.
-    ///
-    /// A broker that has just started may not know of a topic, or of its last records: only what
-    /// is said again and again is taken for true.
-    fn is_there(&self, range: &Written) -> Result<bool, KafkaError> {
-        let last = u64::try_from(range.last).unwrap_or(0);
-        let doubted = Instant::now() + self.cluster.config.request_time_max;
-        loop {
-            match self.bounds(range) {
-                Ok((low, _)) if last < low => return Ok(false),
-                Ok((_, high)) if last < high => return Ok(true),
-                Ok(_) if Instant::now() >= doubted => return Ok(false),
-                Ok(_) => {}
-                Err(error) if matches!(error.reason, Reason::UnknownTopic { .. }) => {
-                    if Instant::now() >= doubted {
-                        return Ok(false);
-                    }
+    /// Returns the ranges whose partitions still have records as far as they reach; all are looked
+    /// at together, so that many that are gone take no longer than one.
+    fn standing<'r>(&self, ranges: &'r [Written]) -> Result<Vec<&'r Written>, KafkaError> {
+        let time_max = self.cluster.config.request_time_max;
+        let mut doubted: Vec<_> =
+            ranges.iter().map(|range| (range, Doubt::new(time_max))).collect();
+        let mut standing = Vec::new();
+        while !doubted.is_empty() {
+            let mut left = Vec::new();
+            for (range, mut doubt) in doubted {
+                match doubt.judge(self.look(range)?, Instant::now()) {
+                    Some(true) => standing.push(range),
+                    Some(false) => {}
+                    None => left.push((range, doubt)),
                 }
-                Err(error) if error.code().is_some_and(is_moving) => {
-                    self.cluster.ask_for_leaders(&range.topic);
-                }
-                Err(error) => return Err(error),
             }
-            self.left()?;
-            // What the client itself has to do meanwhile.
-            drop(self.consumer.poll(POLL));
+            doubted = left;
+            if !doubted.is_empty() {
+                self.left()?;
+                // What the client itself has to do meanwhile.
+                drop(self.consumer.poll(LOOK_PAUSE));
+            }
+        }
+        Ok(standing)
+    }
+
+    /// Asks once whether a partition has records as far as the range reaches.
+    fn look(&self, range: &Written) -> Result<Seen, KafkaError> {
+        let last = u64::try_from(range.last).unwrap_or(0);
+        match self.bounds(range) {
+            Ok((low, _)) if last < low => Ok(Seen::Deleted),
+            Ok((_, high)) if last < high => Ok(Seen::There),
+            Ok(_) => Ok(Seen::NotThere),
+            Err(error) if matches!(error.reason, Reason::UnknownTopic { .. }) => Ok(Seen::NotThere),
+            Err(error) if matches!(error.reason, Reason::NoLeader { .. }) => {
+                self.cluster.ask_for_leaders(&range.topic);
+                // Nobody leads a topic that is gone either.
+                let time_max = self.left()?.min(self.cluster.config.request_time_max);
+                let found = self.cluster.describe_blocking(&range.topic, time_max)?;
+                Ok(if found.is_none() { Seen::NotThere } else { Seen::NoLeader })
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -270,3 +328,6 @@ fn unsettled(error: KafkaError, waiting: &BTreeMap<Place, &Written>) -> Unsettle
 fn missing(range: &Written, from: i64) -> Missing {
     Missing { place: format!("{}-{} at offset {from}", range.topic, range.partition) }
 }
+
+#[cfg(test)]
+mod tests;

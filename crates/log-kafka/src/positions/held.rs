@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::TRANSACTION_CLEANUP_INTERVAL;
 use crate::client::Isolation;
 use crate::cluster::Cluster;
+use crate::config::TRANSACTION_CLEANUP_INTERVAL;
 use crate::error::{KafkaError, Reason};
 use crate::ffi::admin::list_offsets;
 

@@ -70,7 +70,8 @@ impl Positions {
             let name = cluster.names.positions();
             cluster.describe_blocking(&name, cluster.config.request_time_max)
         };
-        let found = run(cx, TaskKind("kafka_describe"), work).await?;
+        let found =
+            run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_describe"), work).await?;
         Ok(found.map(|found| PositionsTopic { id: found.id, partitions: found.partitions }))
     }
 
@@ -86,7 +87,8 @@ impl Positions {
             let found = describe_topic_config(cluster.native(), &name, time_max);
             cluster.outcome(CHECKING, found)
         };
-        let values = run(cx, TaskKind("kafka_describe"), ask).await?;
+        let values =
+            run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_describe"), ask).await?;
         let (name, wanted) = TOPIC_CONFIG[0];
         let found = values.get(name).map_or("", |value| &value.text);
         if found != wanted {
@@ -114,6 +116,6 @@ impl Positions {
             };
             cluster.create_topic_blocking(&topic)
         };
-        run(cx, TaskKind("kafka_create_topic"), work).await
+        run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_create_topic"), work).await
     }
 }

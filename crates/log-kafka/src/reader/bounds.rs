@@ -12,6 +12,7 @@ use millstream_model::{
     Incarnation, LogId, LogPosition, Offset, Timestamp, TopicId, TopicPartition,
 };
 use millstream_runtime::{Context, TaskKind};
+use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::time::Instant;
 
 use crate::call::{self, CallError};
@@ -138,6 +139,13 @@ pub(super) async fn observe(
             Err(CallError::Kafka(error)) if matches!(error.reason, Reason::UnknownTopic { .. }) => {
                 return Err(ReaderError::UnknownPartition(partition.clone()));
             }
+            // Nobody leads a topic that is gone either.
+            Err(CallError::Kafka(error)) if matches!(error.reason, Reason::NoLeader { .. }) => {
+                match cluster.describe(cx, &partition.topic).await? {
+                    Some(_without_leader) => return Err(CallError::from(error).into()),
+                    None => return Err(ReaderError::UnknownPartition(partition.clone())),
+                }
+            }
             Err(error) => return Err(error.into()),
         };
         // The same before and after: the offsets are those of this topic.
@@ -168,7 +176,14 @@ async fn offsets(
             }
             found
         };
-        match call::run(cx, TaskKind("kafka_bounds"), ask).await {
+        match call::run(cx, cluster.config.hang_time_max(), TaskKind("kafka_bounds"), ask).await {
+            // Of a topic that is gone this is said too, and then waiting is in vain.
+            Err(CallError::Kafka(error))
+                if error.code() == Some(Code::NoEnt)
+                    && cluster.describe(cx, &partition.topic).await?.is_none() =>
+            {
+                return Err(error.into());
+            }
             // The leader of a topic that was just made, or of a broker that just started, is known
             // to the brokers one after the other.
             Err(CallError::Kafka(error))
@@ -207,7 +222,8 @@ pub(crate) async fn offset_at(
         let found = admin::offset_at(asking.native(), of, since.as_millis(), time_max);
         asking.outcome("ask for the offset of a time", found)
     };
-    let found = call::run(cx, TaskKind("kafka_offset_at"), ask).await?;
+    let found =
+        call::run(cx, cluster.config.hang_time_max(), TaskKind("kafka_offset_at"), ask).await?;
     Ok(found.map_or(end, Offset))
 }
 

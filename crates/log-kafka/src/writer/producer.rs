@@ -93,7 +93,7 @@ impl Producer {
             abort_time_max: config.request_time_max,
         };
         // Finite calls add up to this; a thread that needs longer hangs inside librdkafka.
-        let hang_time_max = (config.transaction_time_max + config.request_time_max) * 2;
+        let hang_time_max = config.hang_time_max();
         let thread = thread::Builder::new().name("kafka-writer".to_owned());
         // Not joined: a call may hang inside librdkafka, and nobody shall hang with it.
         let spawned = thread.spawn(move || worker.run(&inbox));

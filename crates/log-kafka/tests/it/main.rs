@@ -9,6 +9,7 @@ mod damaged;
 mod errors;
 mod hanging;
 mod kept;
+mod leaderless;
 mod limits;
 mod markers;
 mod rights;

@@ -8,7 +8,7 @@ use millstream_model::{Epoch, LogPosition, Offset, SourceId, TaskId, TopicPartit
 use super::state::{Pending, State};
 use crate::check::{self, Standing};
 use crate::contract::{Owner, Reposition};
-use crate::error::OpenError;
+use crate::error::{OpenError, PositionRefused};
 use crate::transaction::{Committed, Consumed};
 
 /// Every task, by id.
@@ -27,6 +27,8 @@ struct Task {
     committed: Committed,
     /// Whether it left the configuration long ago: it holds back no records.
     is_released: bool,
+    /// Whether its last transaction is committed in part.
+    is_torn: bool,
 }
 
 impl Task {
@@ -87,6 +89,13 @@ impl Tasks {
         }
     }
 
+    /// Tears a task's last transaction; see [`super::MemoryLog::tear`].
+    pub(super) fn tear(&mut self, id: &TaskId) {
+        if let Some(task) = self.tasks.get_mut(id) {
+            task.is_torn = true;
+        }
+    }
+
     /// Takes over what a committed transaction says.
     pub(super) fn commit(
         &mut self,
@@ -131,6 +140,7 @@ impl State {
             inputs: BTreeMap::new(),
             committed: Committed::default(),
             is_released: false,
+            is_torn: false,
         });
         task.epoch = Epoch(task.epoch.0 + 1);
         Ok(task.epoch)
@@ -162,6 +172,10 @@ impl State {
         }
         let task = self.tasks.tasks.get_mut(&owner.task);
         let task = task.expect("nobody removes a task between its fence and here");
+        if task.is_torn {
+            let (task, place) = (owner.task.clone(), "the log in memory".to_owned());
+            return Err(PositionRefused::Torn { task, place }.into());
+        }
         task.inputs = inputs;
         task.is_released = false;
         Ok(Some(task.committed.clone()))
@@ -199,7 +213,7 @@ impl State {
         task.committed.began = true;
         task.committed.consumed.clone_from(&task.inputs);
         task.committed.positions.extend(to.positions.iter().cloned());
-        task.is_released = false;
+        (task.is_released, task.is_torn) = (false, false);
         true
     }
 

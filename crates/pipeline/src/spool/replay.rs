@@ -7,8 +7,8 @@
 use std::fmt;
 
 use millstream_log::{
-    Committed, Log, OpenError, Owner, PositionRefused, ReaderError, TransactError, Transaction,
-    Writer,
+    Committed, Log, OpenError, Opened, Owner, PositionRefused, ReaderError, Reposition,
+    TransactError, Transaction, Writer,
 };
 use millstream_model::{Classify, ErrorClass, LogPosition, Offset, TopicPartition};
 use millstream_runtime::Context;
@@ -38,13 +38,21 @@ pub struct Replay {
     pub again: u64,
     /// How many offsets are lost, for nobody has them any more.
     pub lost: u64,
+    /// Whether the last transaction stays committed in part: what its rest was is not known.
+    pub is_torn: bool,
 }
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { partition, from, again, lost } = self;
+        let Self { partition, from, again, lost, is_torn } = self;
         write!(f, "{partition} goes on at offset {from}, {again} of it again")?;
-        if *lost > 0 { write!(f, ", {lost} lost") } else { Ok(()) }
+        if *lost > 0 {
+            write!(f, ", {lost} lost")?;
+        }
+        if *is_torn {
+            f.write_str(", the last transaction before it stays committed in part")?;
+        }
+        Ok(())
     }
 }
 
@@ -145,19 +153,48 @@ pub async fn replay(
         inputs,
         renamed_from: None,
     };
-    let on_remote = remote.open(cx, &owner(&settings.remote_task, Vec::new())).await;
-    let on_remote =
-        on_remote.map_err(|source| ReplayError::Open { side: Side::Cluster, source })?;
+    let (on_remote, is_torn) =
+        open_remote(cx, remote, &owner(&settings.remote_task, Vec::new()), loss)
+            .await
+            .map_err(|source| ReplayError::Open { side: Side::Cluster, source })?;
     let on_local = local.open(cx, &owner(&settings.task, vec![settings.input.clone()])).await;
     let on_local = on_local.map_err(|source| ReplayError::Open { side: Side::Journal, source })?;
     let committed = (&on_local.committed, &on_remote.committed);
-    let Some(plan) = plan(cx, settings, local, committed, loss).await? else { return Ok(None) };
+    let Some(plan) = plan(cx, settings, local, committed, loss).await? else {
+        let there = Position::of_committed(committed.1)?.filter(|_| is_torn);
+        return Ok(there.map(|there| Replay {
+            partition: settings.input.clone(),
+            from: there.next.offset,
+            again: 0,
+            lost: 0,
+            is_torn,
+        }));
+    };
     let (mut on_local, mut on_remote) = (on_local.writer, on_remote.writer);
     if let Some(position) = &plan.remote {
         set(cx, &mut *on_remote, Some(position), Side::Cluster).await?;
     }
     set(cx, &mut *on_local, plan.local.as_ref(), Side::Journal).await?;
-    Ok(Some(plan.replay))
+    Ok(Some(Replay { is_torn, ..plan.replay }))
+}
+
+/// Opens the cluster's task; tells whether its last transaction was torn, and that was accepted.
+async fn open_remote(
+    cx: &Context,
+    remote: &dyn Log,
+    owner: &Owner,
+    loss: Loss,
+) -> Result<(Opened, bool), OpenError> {
+    match remote.open(cx, owner).await {
+        Err(OpenError::Position(PositionRefused::Torn { .. })) if loss == Loss::Accept => {
+            // What it stands for stays as it is; what is gone of the transaction stays gone.
+            let task = owner.task.clone();
+            let to = Reposition { task, consumed: Vec::new(), positions: Vec::new() };
+            remote.admin().reposition(cx, &to).await?;
+            Ok((remote.open(cx, owner).await?, true))
+        }
+        opened => Ok((opened?, false)),
+    }
 }
 
 async fn plan(
@@ -187,7 +224,7 @@ async fn plan(
     let at = if lost > 0 { start.offset } else { from };
     let before = here.as_ref().map_or(at, |here| here.next.offset);
     let again = before.0.saturating_sub(at.0);
-    let replay = Replay { partition: input.clone(), from: at, again, lost };
+    let replay = Replay { partition: input.clone(), from: at, again, lost, is_torn: false };
     Ok(Some(match there {
         // Nothing is forwarded: the forwarder begins at the first readable record by itself.
         None => Plan { replay, local: None, remote: None },

@@ -85,19 +85,23 @@ impl GroupRun {
     async fn follow(&mut self, cx: &Context, event: AssignmentEvent) -> Option<Vec<TaskId>> {
         match event {
             AssignmentEvent::Assigned(tasks) => {
-                info!(group = self.name, ?tasks, "tasks assigned");
+                info!(group = self.name, tasks = names(&tasks), "tasks come to this worker");
                 self.owned.extend(tasks);
                 self.settle(cx, Ending::Drain).await;
                 None
             }
             AssignmentEvent::Revoke(tasks) => {
-                info!(group = self.name, ?tasks, "tasks revoked");
+                info!(
+                    group = self.name,
+                    tasks = names(&tasks),
+                    "tasks leave this worker in order, the group places them anew"
+                );
                 self.disown(&tasks);
                 self.settle(cx, Ending::Drain).await;
                 Some(tasks)
             }
             AssignmentEvent::Lost(tasks) => {
-                warn!(group = self.name, ?tasks, "tasks lost to another worker");
+                warn!(group = self.name, tasks = names(&tasks), "tasks lost to another worker");
                 self.disown(&tasks);
                 self.settle(cx, Ending::Drop).await;
                 None
@@ -189,4 +193,9 @@ impl GroupRun {
             }
         });
     }
+}
+
+/// Writes tasks as an operator reads them.
+fn names(tasks: &[TaskId]) -> String {
+    tasks.iter().map(TaskId::as_str).collect::<Vec<_>>().join(", ")
 }

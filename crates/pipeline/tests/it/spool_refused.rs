@@ -96,6 +96,30 @@ async fn a_cluster_taken_back_is_refused_until_a_replay_is_allowed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_transaction_that_nothing_completes_is_left_torn_only_when_the_loss_is_accepted() {
+    let stage = SpoolStage::new().await;
+    stage.accept(&GOOD).await;
+    stage.forward_until(3).await;
+    stage.remote.log.tear(&stage.settings().remote_task);
+    stage.accept(&["d"]).await;
+    let mut running = stage.start();
+    let status = running.until(|status| matches!(status.state, TaskState::Stuck(_))).await;
+    let TaskState::Stuck(stuck) = status.state else { unreachable!("waited for it") };
+    assert!(stuck.reason.contains("millstream spool replay --accept-loss"), "{}", stuck.reason);
+    running.drain().await;
+    let refused = stage.replay(Loss::Refuse).await.expect_err("a person has to accept it");
+    assert!(
+        anyhow::Error::new(refused)
+            .chain()
+            .any(|cause| cause.to_string().contains("some partitions only"))
+    );
+    let replay = stage.replay(Loss::Accept).await.unwrap().expect("it was needed");
+    assert_eq!((replay.from, replay.again, replay.lost, replay.is_torn), (Offset(3), 0, 0, true));
+    stage.forward_until(4).await;
+    assert_eq!(stage.forwarded(), ["a", "b", "c", "d"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_leave_to_replay_is_used_up() {
     let (mut stage, backup) = with_backup().await;
     let again = backup.backup();

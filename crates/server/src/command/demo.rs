@@ -122,13 +122,18 @@ async fn wait_until_stored(cx: &Context, node: &NodeInfo) -> Result<Duration, Fa
             .await
             .map_err(|error| Failure::new(Code::Unavailable, error))?;
         let in_flight = books.in_flight();
+        let is_stored = in_flight == 0 && books.absent.is_empty();
         most = most.max(in_flight);
         let shown = progress.get_or_insert_with(|| Progress::start("storing", most.max(1)));
-        if in_flight == 0 {
+        if is_stored {
             return Ok(progress.map_or(Duration::ZERO, Progress::finish));
         }
         shown.set(most - in_flight);
         cx.sleep(LOOK_INTERVAL).await.map_err(|error| {
+            if let Some(absent) = books.absent.first() {
+                let hint = "ask the worker that fills the table: `millstream reconcile` there";
+                return Failure::message(Code::Unavailable, absent.said()).with_hint(hint);
+            }
             let message = format!("{in_flight} events are still in flight");
             Failure::new(Code::TryAgain, anyhow::Error::new(error).context(message))
                 .with_hint("`millstream reconcile` shows where they are")

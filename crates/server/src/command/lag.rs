@@ -30,10 +30,12 @@ pub(crate) async fn run(global: &Global, args: &LagArgs) -> Result<Code, Failure
         Place::Here(data) => read(&cx, &data).await?,
     };
     match global.format {
-        Format::Json => output::print_json(&rows)?,
+        Format::Json => {
+            output::print_json(&rows)?;
+            notes(&rows).iter().for_each(|note| say(note));
+        }
         Format::Text => output::print(&text(&rows))?,
     }
-    notes(&rows).iter().for_each(|note| say(note));
     Ok(verdict(&rows, args.max_seconds))
 }
 
@@ -65,12 +67,26 @@ fn notes(rows: &[LagRow]) -> Vec<String> {
     tasks_of.into_iter().map(note).collect()
 }
 
+/// Returns the table, and below it what its last column points to.
 fn text(rows: &[LagRow]) -> String {
+    let mut out = table(rows);
+    let notes = notes(rows);
+    if !notes.is_empty() {
+        out.push_str(&format!("\n{}\n", notes.join("\n")));
+    }
+    out
+}
+
+fn table(rows: &[LagRow]) -> String {
     // The spool counts records, a cluster offsets: then each cell says which.
     let shared = rows.iter().all(|row| row.unit == rows[0].unit);
     let unit = rows.first().map_or(Unit::Records, |row| row.unit).as_str();
     let behind = if shared { format!("behind ({unit})") } else { "behind".to_owned() };
-    let headings = ["task", "input", "position", "end", behind.as_str(), "delay", "state"];
+    let mut headings = vec!["task", "input", "position", "end", behind.as_str(), "delay"];
+    // Whoever reads a log itself asked no node, and knows no state.
+    let has_states = rows.iter().any(|row| row.state.is_some());
+    let has_notes = rows.iter().any(|row| note(row).is_some());
+    headings.extend((has_states || has_notes).then_some("state"));
     let known = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |it| it.to_string());
     let lag = |row: &LagRow| match row.lag {
         None => "?".to_owned(),
@@ -78,28 +94,30 @@ fn text(rows: &[LagRow]) -> String {
         Some(lag) => format!("{} {}", thousands(lag), row.unit.as_str()),
     };
     let cells = |row: &LagRow| {
-        vec![
+        let mut cells = vec![
             row.task.clone(),
             format!("{}/{}", row.topic, row.partition),
             known(row.next),
             known(row.end),
             lag(row),
             row.delay_ms.map_or_else(|| "?".to_owned(), seconds),
-            state(row),
-        ]
+        ];
+        let nowhere = if has_states { "not on this node" } else { "" };
+        let state = note(row).or(row.state.as_deref()).unwrap_or(nowhere);
+        cells.extend((has_states || has_notes).then(|| state.to_owned()));
+        cells
     };
     let rows: Vec<Vec<String>> = rows.iter().map(cells).collect();
     output::table(&headings, &rows)
 }
 
-/// Says what the task does, as far as the one who was asked knows.
-fn state(row: &LagRow) -> String {
-    match (&row.problem, row.role.as_str(), &row.state) {
-        (Some(_), ..) => "refused, see below".to_owned(),
-        (None, ..) if row.unknown.is_some() => "unknown, see below".to_owned(),
-        (None, "orphan", _) => "left the configuration".to_owned(),
-        (None, _, Some(state)) => state.clone(),
-        (None, _, None) => "not here".to_owned(),
+/// Returns what is to be known of a row before what its task does.
+fn note(row: &LagRow) -> Option<&'static str> {
+    match (&row.problem, &row.unknown) {
+        (Some(_), _) => Some("refused, see below"),
+        (None, Some(_)) => Some("unknown, see below"),
+        (None, None) if row.role == "orphan" => Some("left the configuration"),
+        (None, None) => None,
     }
 }
 

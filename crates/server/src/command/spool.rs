@@ -82,10 +82,10 @@ fn say(format: Format, replayed: &[Replay]) -> Result<Code, Failure> {
         }
         Format::Text => replayed.iter().try_for_each(|replay| print(&format!("{replay}\n")))?,
         Format::Json => {
-            for Replay { partition, from, again, lost } in replayed {
+            for Replay { partition, from, again, lost, is_torn } in replayed {
                 print_json(&json!({
                     "topic": partition.topic.as_str(), "partition": partition.partition.0,
-                    "from": from.0, "again": again, "lost": lost,
+                    "from": from.0, "again": again, "lost": lost, "torn": is_torn,
                 }))?;
             }
         }

@@ -43,8 +43,8 @@ pub(crate) async fn run(global: &Global, args: &TapArgs) -> Result<Code, Failure
     }
     let streamed = Client::new().stream(&looking, node.admin, &query::path(&ask)).await;
     let streamed = streamed.map_err(|error| match &error {
-        ClientError::Refused { status, .. } if status.is_client_error() => {
-            Failure::new(Code::BadData, error)
+        ClientError::Refused { status, body, .. } if status.is_client_error() => {
+            Failure::message(Code::BadData, body)
         }
         ClientError::Refused { .. } => Failure::new(Code::TryAgain, error),
         _ => Failure::new(Code::Unavailable, error),

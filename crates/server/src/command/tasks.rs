@@ -16,7 +16,7 @@ use crate::data_dir::DataDir;
 use crate::exit::{Code, Failure};
 use crate::flow::{processor_task, sink_task};
 use crate::logs::connect;
-use crate::output::{print, print_json};
+use crate::output::{self, print, print_json};
 use crate::reset::{PipelineReset, Place, ResetError, SinkReset, Step};
 use crate::role;
 
@@ -194,8 +194,13 @@ fn say(format: Format, args: &ResetArgs, done: &Done) -> Result<Code, Failure> {
         print("every task can go on from where it stands: nothing is to be reset\n")?;
     }
     steps.iter().try_for_each(|step| print(&format!("{step}\n")))?;
-    if args.dry_run && !(steps.is_empty() && table.is_none()) {
-        print("nothing was changed: run it without --dry-run\n")?;
+    if steps.is_empty() && table.is_none() {
+        return Ok(Code::Done);
+    }
+    if args.dry_run {
+        print("nothing was changed: this is what it does without --dry-run\n")?;
+    } else {
+        output::say("done: they go on from there when their nodes run");
     }
     Ok(Code::Done)
 }

@@ -26,12 +26,21 @@ fn input() -> TopicPartition {
 }
 
 async fn new_log(gaps: Gaps) -> (Arc<dyn Log>, Clock) {
+    let (log, clock) = new_memory_log(gaps).await;
+    (Arc::new(log), clock)
+}
+
+async fn new_memory_log(gaps: Gaps) -> (MemoryLog, Clock) {
     let clock = Clock::manual(Timestamp::from_millis(NOW));
     let log = MemoryLog::new(clock.clone(), Rng::from_seed(1));
     log.set_gaps(gaps);
+    ensure_topic(&log).await;
+    (log, clock)
+}
+
+async fn ensure_topic(log: &MemoryLog) {
     let config = TopicConfig { partitions: 1, kind: TopicKind::Events, retention: None };
     log.admin().ensure_topic(&Context::background(), &input().topic, &config).await.unwrap();
-    (Arc::new(log), clock)
 }
 
 async fn append(log: &Arc<dyn Log>, accepted: &[i64]) {
@@ -101,6 +110,20 @@ async fn the_delay_is_the_age_of_the_first_record_that_is_not_read() {
     let [row] = &rows(&log, &clock).await[..] else { panic!() };
     assert_eq!(places(row), (3, 3, 0, Some(0)));
     assert_eq!(row.unit, Unit::Records);
+}
+
+#[tokio::test]
+async fn a_position_that_the_log_refuses_is_no_lag_of_zero() {
+    let (log, clock) = new_memory_log(Gaps::None).await;
+    let shared: Arc<dyn Log> = Arc::new(log.clone());
+    append(&shared, &[NOW - 2_000, NOW]).await;
+    consume(&shared, pipeline_task(), 2).await;
+    log.delete_topic(&input().topic);
+    ensure_topic(&log).await;
+    let [row] = &rows(&shared, &clock).await[..] else { panic!() };
+    let problem = row.problem.as_ref().expect("the topic is another one");
+    assert!(problem.contains("tasks reset"), "{problem}");
+    assert_eq!(row.delay_ms, None);
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ fn what_there_is_not_cannot_be_tapped() {
         let output = sandbox.run(&["tap", "event", "--no-follow"]);
         assert_eq!(output.code, 65, "{}", output.stderr);
         assert!(output.stderr.contains("events-clean"), "{}", output.stderr);
+        assert!(!output.stderr.contains("http"), "{}", output.stderr);
         let output = sandbox.run(&["tap", "events", "--partition", "4", "--no-follow"]);
         assert_eq!(output.code, 65, "{}", output.stderr);
         assert!(output.stderr.contains("partitions 0 to 3"), "{}", output.stderr);

@@ -40,6 +40,12 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
     };
     sandbox.wait_until("40 are forwarded", PATIENCE, |sandbox| forwarded(sandbox) == 40);
     let books = |sandbox: &Sandbox| sandbox.run(&["reconcile", "--format", "json"]).json();
+    // The books of a sink are drawn up where its table is; the topics are seen from everywhere.
+    let stored = |sandbox: &Sandbox| -> u64 {
+        let topic = sandbox.run(&["topics", "events", "--format", "json"]).json();
+        let partitions = topic["partitions"].as_array().expect("a topic has partitions");
+        partitions.iter().filter_map(|partition| partition["end"].as_u64()).sum()
+    };
     let line = |accepted: u64, forwarded: u64, waiting: u64| {
         json!({
             "accepted": accepted, "forwarded": forwarded, "refused": 0, "waiting": waiting,
@@ -49,7 +55,7 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
     sandbox.wait_until("the journal knows it", PATIENCE, |sandbox| {
         books(sandbox)["spool"] == line(40, 40, 0)
     });
-    assert_eq!(books(&sandbox)["books"][0]["accepted"], 40);
+    assert!(stored(&sandbox) >= 40, "{}", sandbox.log());
     assert_eq!(sandbox.stop(), 0, "{}", sandbox.log());
 
     // A cluster that knows nothing of what this journal has forwarded.
@@ -62,7 +68,7 @@ fn another_cluster_is_refused_until_a_replay_is_allowed() {
     assert_eq!(sandbox.post(r#"{"event":"e","user_id":"u0"}"#).0, 200);
     let found = books(&sandbox);
     assert_eq!(found["spool"], line(41, 40, 1));
-    assert_eq!(found["books"][0]["accepted"], 0, "Kafka has none of them: {found}");
+    assert_eq!(stored(&sandbox), 0, "Kafka has none of them");
     let (status, reasons) = sandbox.get("/readyz");
     assert_eq!(status, 503, "{reasons}");
     assert!(reasons.contains("millstream spool replay"), "{reasons}");

@@ -25,6 +25,8 @@ task  input     position  end    behind (records)  delay   state
 ────  ────────  ────────  ─────  ────────────────  ──────  ────────────────
 a     events/0         5  12350  12 345            65.0 s  running
 b     events/0         5      5  0                 ?       refused, see below
+
+b: gone
 ";
     let text = text(&[row("a", 12_345, Some(65_000)), refused]);
     let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
@@ -60,6 +62,18 @@ fn what_is_not_known_is_a_question_mark_and_its_cause_is_said_once() {
     assert_eq!(text.matches("unknown, see below").count(), 2, "{text}");
     assert_eq!(text.matches('?').count(), 8, "{text}");
     assert_eq!(verdict(&rows, Some(60)), Code::NotSo);
+}
+
+#[test]
+fn a_state_is_shown_where_a_node_was_asked_for_it() {
+    let elsewhere = |task: &str| LagRow { state: None, ..row(task, 0, Some(0)) };
+    let beside = text(&[row("a", 0, Some(0)), elsewhere("b")]);
+    assert!(beside.contains("running") && beside.contains("not on this node"), "{beside}");
+    let without = text(&[elsewhere("a"), elsewhere("b")]);
+    assert!(!without.contains("state") && !without.contains("not on"), "{without}");
+    let orphan = LagRow { role: "orphan".to_owned(), ..elsewhere("c") };
+    let without = text(&[elsewhere("a"), orphan]);
+    assert!(without.contains("left the configuration") && !without.contains("not on"), "{without}");
 }
 
 #[test]

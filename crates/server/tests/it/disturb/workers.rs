@@ -49,7 +49,8 @@ const LEAVING_MAX: Duration = Duration::from_secs(120);
 const STOPPED: [i32; 2] = [0, TEMPORARY];
 
 /// What the log of a worker has only where an operator must act.
-const ALARMS: [&str; 3] = ["class=invalid", "class=corrupt", "class=bug"];
+const ALARMS: [&str; 4] =
+    ["class=invalid", "class=corrupt", "class=bug", "topics are not in Kafka any more"];
 
 /// What a worker logs when it completes a transaction that Kafka committed in part.
 const COMPLETED: &str = "Kafka committed the last transaction in part only";
