@@ -56,12 +56,18 @@ const COORDINATOR_PAUSE: Duration = Duration::from_millis(50);
 /// not hold up the tasks of other partitions, and a start must not make clients without bound.
 const READS_MAX: usize = 4;
 
+/// How many tasks may look at once what became of their last transactions. Apart from the reads: what
+/// a task wrote to may be away for long, and positions are asked for all the time.
+const LOOKS_MAX: usize = 8;
+
 /// Where the tasks of one cluster stand.
 #[derive(Debug)]
 pub(crate) struct Positions {
     cluster: Arc<Cluster>,
     /// One permit for each read at a time.
     reads: Arc<Semaphore>,
+    /// One permit for each look at the outputs of a task at a time.
+    looks: Arc<Semaphore>,
     /// What earlier reads brought, with their clients.
     idle: Mutex<Vec<Table>>,
     /// What held back earlier reads.
@@ -88,9 +94,10 @@ pub(crate) struct GroupOffsets {
 impl Positions {
     /// Builds what reads the positions of a cluster's tasks.
     pub(crate) fn new(cluster: Arc<Cluster>) -> Self {
-        let (reads, watch) = (Arc::new(Semaphore::new(READS_MAX)), held::Watch::default());
-        let (idle, checked) = (Mutex::default(), Mutex::default());
-        Self { cluster, reads, idle, watch, checked }
+        let [reads, looks] =
+            [READS_MAX, LOOKS_MAX].map(|permits| Arc::new(Semaphore::new(permits)));
+        let (idle, watch, checked) = (Mutex::default(), held::Watch::default(), Mutex::default());
+        Self { cluster, reads, looks, idle, watch, checked }
     }
 
     /// Returns how long reading may take: a stranger's transaction may have to time out first.
@@ -176,7 +183,7 @@ impl Positions {
     ) -> Result<T, CallError> {
         let this = self.clone();
         let deadline = self.deadline(cx);
-        let permit = self.permit(cx).await?;
+        let permit = permit(cx, &self.reads).await?;
         let work = move || {
             // Held by the work itself: it may go on when nobody waits for it any more.
             let _permit = permit;
@@ -204,10 +211,12 @@ impl Positions {
         theirs.map_or(deadline, |theirs| theirs.min(deadline))
     }
 
-    /// Lets one more read be under way; held until its permit is dropped.
-    pub(crate) async fn permit(&self, cx: &Context) -> Result<OwnedSemaphorePermit, CallError> {
-        let permit = cx.run(self.reads.clone().acquire_owned()).await?;
-        Ok(permit.expect("nobody closes it"))
+    /// Lets one more task look at its outputs until the permit is dropped.
+    pub(crate) async fn look_permit(
+        &self,
+        cx: &Context,
+    ) -> Result<OwnedSemaphorePermit, CallError> {
+        permit(cx, &self.looks).await
     }
 
     /// Reads what a group committed for some inputs, once no transaction on them is open.
@@ -218,7 +227,7 @@ impl Positions {
         inputs: Vec<TopicPartition>,
     ) -> Result<GroupOffsets, CallError> {
         let deadline = self.deadline(cx);
-        let permit = self.permit(cx).await?;
+        let permit = permit(cx, &self.reads).await?;
         let cluster = self.cluster.clone();
         let work = move || {
             let _permit = permit;
@@ -240,6 +249,11 @@ impl Positions {
         };
         run(cx, self.cluster.config.hang_time_max(), TaskKind("kafka_group_offsets"), work).await
     }
+}
+
+async fn permit(cx: &Context, of: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, CallError> {
+    let permit = cx.run(Arc::clone(of).acquire_owned()).await?;
+    Ok(permit.expect("nobody closes it"))
 }
 
 /// Reads the offsets of the consumer's group.

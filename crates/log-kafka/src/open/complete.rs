@@ -125,7 +125,7 @@ impl Last<'_> {
         };
         let (cluster, ends) = (self.tasks.cluster.clone(), ends.to_vec());
         let hang_time_max = cluster.config.hang_time_max();
-        let permit = positions.permit(cx).await?;
+        let permit = positions.look_permit(cx).await?;
         let look = move || {
             let _permit = permit;
             let began = Instant::now();
@@ -167,7 +167,7 @@ impl Last<'_> {
     ) -> Result<Result<Batch, Missing>, OpenError> {
         let (cluster, positions) = (self.tasks.cluster.clone(), &self.tasks.positions);
         let (deadline, hang_time_max) = (positions.deadline(cx), cluster.config.hang_time_max());
-        let permit = positions.permit(cx).await?;
+        let permit = positions.look_permit(cx).await?;
         let read = move || {
             let _permit = permit;
             read_back(&cluster, &missing, deadline)
