@@ -84,15 +84,18 @@ enum Seen {
 struct Doubt {
     time_max: Duration,
     since: Option<Instant>,
+    /// Whether nobody could tell when it was last asked.
+    is_untold: bool,
 }
 
 impl Doubt {
     fn new(time_max: Duration) -> Self {
-        Self { time_max, since: None }
+        Self { time_max, since: None, is_untold: false }
     }
 
     /// Returns whether the records are there; `None` while that is in doubt.
     fn judge(&mut self, seen: Seen, now: Instant) -> Option<bool> {
+        self.is_untold = seen == Seen::NoLeader;
         match seen {
             Seen::There => return Some(true),
             Seen::Deleted => return Some(false),
@@ -209,7 +212,8 @@ impl<'a> Looker<'a> {
         while !doubted.is_empty() {
             let mut left = Vec::new();
             for (range, mut doubt) in doubted {
-                match doubt.judge(self.look(range)?, Instant::now()) {
+                let seen = self.look(range).map_err(|error| ran_out(error, range, &doubt))?;
+                match doubt.judge(seen, Instant::now()) {
                     Some(true) => standing.push(range),
                     Some(false) => {}
                     None => left.push((range, doubt)),
@@ -217,7 +221,6 @@ impl<'a> Looker<'a> {
             }
             doubted = left;
             if !doubted.is_empty() {
-                self.left()?;
                 // What the client itself has to do meanwhile.
                 drop(self.consumer.poll(LOOK_PAUSE));
             }
@@ -236,7 +239,8 @@ impl<'a> Looker<'a> {
             Err(error) if matches!(error.reason, Reason::NoLeader { .. }) => {
                 self.cluster.ask_for_leaders(&range.topic);
                 // Nobody leads a topic that is gone either.
-                let time_max = self.left()?.min(self.cluster.config.request_time_max);
+                let Ok(left) = self.left() else { return Err(error) };
+                let time_max = left.min(self.cluster.config.request_time_max);
                 let found = self.cluster.describe_blocking(&range.topic, time_max)?;
                 Ok(if found.is_none() { Seen::NotThere } else { Seen::NoLeader })
             }
@@ -323,6 +327,15 @@ fn unsettled(error: KafkaError, waiting: &BTreeMap<Place, &Written>) -> Unsettle
         high: range.last + 1,
     });
     Unsettled { error, missed: missed.collect() }
+}
+
+/// Says why time ran out: nobody could tell of the partition, or else it was too short.
+fn ran_out(error: KafkaError, range: &Written, doubt: &Doubt) -> KafkaError {
+    if !doubt.is_untold || !matches!(error.reason, Reason::TimedOut { .. }) {
+        return error;
+    }
+    let detail = format!("{}-{}", range.topic, range.partition);
+    KafkaError::found(LOOKING, Reason::NoLeader { detail })
 }
 
 fn missing(range: &Written, from: i64) -> Missing {
